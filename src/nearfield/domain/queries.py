@@ -1,0 +1,96 @@
+"""Questions: a search, and more-like-this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nearfield.domain.errors import InvalidRequest
+from nearfield.domain.plans import Mode
+
+if TYPE_CHECKING:
+    from nearfield.domain.documents import Float32Array
+    from nearfield.domain.filters import Filter
+
+MAX_LIMIT = 1_000
+MAX_OFFSET = 10_000
+MAX_QUERY_LENGTH = 10_000  # characters
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Search:
+    """A question to one collection.
+
+    query: what to look for, in words; or `vector`: float32, shape (dimension,). Exactly one of them.
+    where: an unbound filter, or None.
+    limit: hits wanted, 1 to MAX_LIMIT; min(limit, matches) come back. offset: hits skipped, 0 to MAX_OFFSET.
+    effort: efSearch for this search, None for the index's own. exact: compare every vector.
+    min_seq: wait until this change is applied; None waits for nothing.
+    Raises InvalidRequest naming the field.
+    """
+
+    query: str | None = None
+    vector: Float32Array | None = None
+    where: Filter | None = None
+    limit: int = 10
+    offset: int = 0
+    mode: Mode | None = None
+    exact: bool = False
+    effort: int | None = None
+    min_seq: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.query is None) == (self.vector is None):
+            raise InvalidRequest("give either query or vector, one of them", field="query")
+        if self.query is not None and not self.query.strip():
+            raise InvalidRequest("query is blank; give at least one word", field="query")
+        if self.query is not None and len(self.query) > MAX_QUERY_LENGTH:
+            raise InvalidRequest(
+                f"query has {len(self.query)} characters; at most {MAX_QUERY_LENGTH} are read", field="query"
+            )
+        if self.vector is not None and self.mode not in (None, Mode.SEMANTIC):
+            raise InvalidRequest(f"mode {self.mode} needs a query in words; a vector is semantic only", field="mode")
+        check_window(self.limit, self.offset)
+
+    @property
+    def resolved_mode(self) -> Mode:
+        """The mode asked for; hybrid for words and semantic for a vector when none was."""
+        return self.mode or (Mode.SEMANTIC if self.query is None else Mode.HYBRID)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Similar:
+    """More like these, less like those, by meaning.
+
+    ids, texts: at least one between them; unlike_ids, unlike_texts: may be empty. The documents named in ids and
+    unlike_ids are never hits themselves.
+    The query vector is mean(likes) - 0.5 * mean(unlikes), then unit length for cosine.
+    Source: Rocchio, 1971, "Relevance feedback in information retrieval" (with beta 1, gamma 0.5).
+    """
+
+    ids: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    unlike_ids: tuple[str, ...] = ()
+    unlike_texts: tuple[str, ...] = ()
+    where: Filter | None = None
+    limit: int = 10
+    offset: int = 0
+    exact: bool = False
+    min_seq: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.ids and not self.texts:
+            raise InvalidRequest("give at least one of ids or texts to be similar to", field="ids")
+        for name, texts in (("texts", self.texts), ("unlike_texts", self.unlike_texts)):
+            for text in texts:
+                if not text.strip() or len(text) > MAX_QUERY_LENGTH:
+                    raise InvalidRequest(f"each of {name} needs 1 to {MAX_QUERY_LENGTH} characters", field=name)
+        check_window(self.limit, self.offset)
+
+
+def check_window(limit: int, offset: int) -> None:
+    """Raise InvalidRequest unless 1 <= limit <= MAX_LIMIT and 0 <= offset <= MAX_OFFSET."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidRequest(f"limit is {limit}; expected 1 to {MAX_LIMIT}", field="limit")
+    if not 0 <= offset <= MAX_OFFSET:
+        raise InvalidRequest(f"offset is {offset}; expected 0 to {MAX_OFFSET}", field="offset")

@@ -1,0 +1,148 @@
+"""What a collection's documents look like: field types, the text that is embedded, the index settings."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from nearfield.domain.errors import InvalidSchema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nearfield.domain.templates import Template
+
+MAX_FIELDS = 256
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
+
+
+class FieldType(StrEnum):
+    """Types a filter knows. A list type holds any number of values of its element; an empty list is a missing value."""
+
+    TEXT = "text"
+    KEYWORD = "keyword"
+    INT = "int"
+    FLOAT = "float"
+    BOOL = "bool"
+    DATETIME = "datetime"
+    GEO = "geo"
+    TEXTS = "text[]"
+    KEYWORDS = "keyword[]"
+    INTS = "int[]"
+    FLOATS = "float[]"
+    BOOLS = "bool[]"
+    DATETIMES = "datetime[]"
+    GEOS = "geo[]"
+
+    @property
+    def is_list(self) -> bool:
+        return self.value.endswith("[]")
+
+    @property
+    def element(self) -> FieldType:
+        """The type of one value: itself unless it is a list."""
+        return FieldType(self.value.removesuffix("[]"))
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether `<` has a meaning: int, float, datetime and keyword (by code point), not in lists."""
+        return self in (FieldType.INT, FieldType.FLOAT, FieldType.DATETIME, FieldType.KEYWORD)
+
+
+class Metric(StrEnum):
+    """How two vectors are compared. Cosine vectors are stored with unit length."""
+
+    COSINE = "cosine"
+    DOT = "dot"
+    EUCLIDEAN = "euclidean"
+
+
+class IndexKind(StrEnum):
+    """The structure an engine builds over the vectors. `flat` is exhaustive search: exact and slow."""
+
+    FLAT = "flat"
+    HNSW = "hnsw"
+    IVF = "ivf"
+    DISKANN = "diskann"
+
+
+class Quantization(StrEnum):
+    """How an engine stores each component of a vector in its index."""
+
+    NONE = "none"
+    FLOAT16 = "float16"
+    INT8 = "int8"
+    RABITQ = "rabitq"
+    PRODUCT = "product"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSettings:
+    """How the vectors of a generation are indexed. A change of any of these is a new generation.
+
+    m: links per node in HNSW, 4 to 128. ef_construction: candidate list while building, 16 to 2000.
+    ef_search: default candidate list while searching (efSearch), 16 to 4096; a search may ask for another.
+    lists: inverted lists of IVF, 0 lets the engine choose from the row count. probes: lists searched, 0 likewise.
+    """
+
+    kind: IndexKind = IndexKind.HNSW
+    metric: Metric = Metric.COSINE
+    m: int = 16
+    ef_construction: int = 200
+    ef_search: int = 128
+    lists: int = 0
+    probes: int = 0
+    quantization: Quantization = Quantization.NONE
+
+    def __post_init__(self) -> None:
+        _within("index.m", self.m, 4, 128)
+        _within("index.ef_construction", self.ef_construction, 16, 2000)
+        _within("index.ef_search", self.ef_search, 16, 4096)
+        _within("index.lists", self.lists, 0, 65_536)
+        _within("index.probes", self.probes, 0, 65_536)
+
+
+def _within(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise InvalidSchema(f"{name} is {value}; expected {low} to {high}", field=name)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSpec:
+    """All that is decided when a collection is made.
+
+    name: 1 to 63 of letters, digits, `_`, `.`, `-`, starting with a letter or digit.
+    embed: the template of the text that is embedded and searched by words, `"{name}: {description}"`.
+    fields: what filters may use; a document may hold more, which is kept and returned but not filterable.
+    embedder: a model's name, a local folder, or `vectors:<dimension>` when documents bring their own.
+    engine: the name of an engine (`nearfield engines` lists them).
+    Raises InvalidSchema.
+    """
+
+    name: str
+    embed: Template
+    fields: Mapping[str, FieldType] = field(default_factory=dict)
+    embedder: str = "all-MiniLM-L6-v2"
+    engine: str = "local"
+    index: IndexSettings = field(default_factory=IndexSettings)
+
+    def __post_init__(self) -> None:
+        if not _NAME.match(self.name):
+            raise InvalidSchema(
+                f"collection name {self.name!r}: expected 1 to 63 letters, digits, '_', '.' or '-', "
+                "starting with a letter or digit",
+                field="name",
+            )
+        if len(self.fields) > MAX_FIELDS:
+            raise InvalidSchema(f"{len(self.fields)} fields; at most {MAX_FIELDS} can be declared", field="fields")
+        for name in self.fields:
+            if not _FIELD_NAME.match(name):
+                raise InvalidSchema(
+                    f"field name {name!r}: expected up to 63 letters, digits or '_', not starting with a digit",
+                    field=f"fields.{name}",
+                )
+        object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))

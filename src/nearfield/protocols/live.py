@@ -1,0 +1,43 @@
+"""The seam between search and indexing: the live generation of a collection, open and answering."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from nearfield.domain.collections import Collection, Generation
+    from nearfield.protocols.embedder import Embedder
+    from nearfield.protocols.engine import EngineCapabilities, VectorIndex
+
+
+class LiveIndex(Protocol):
+    """What a search needs of a generation."""
+
+    @property
+    def generation(self) -> Generation: ...
+
+    @property
+    def index(self) -> VectorIndex: ...
+
+    @property
+    def capabilities(self) -> EngineCapabilities: ...
+
+    @property
+    def embedder(self) -> Embedder: ...
+
+    @property
+    def applied_seq(self) -> int:
+        """Changes up to here are visible to searches now (durable or not)."""
+        ...
+
+    async def wait_for(self, seq: int, *, timeout_s: float) -> None:
+        """Return once `applied_seq >= seq`. Raises IndexLagging after `timeout_s`."""
+        ...
+
+
+class LiveIndexes(Protocol):
+    """Hands out live generations, opening them when first asked."""
+
+    async def live(self, collection: Collection) -> LiveIndex:
+        """Raises EngineUnavailable, EmbedderUnavailable, ModelUnreachable when it cannot be opened."""
+        ...

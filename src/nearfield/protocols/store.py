@@ -1,0 +1,147 @@
+"""The seam to the truth: documents, the change log, cached vectors, collections and generations, in SQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from nearfield.domain.collections import Collection, Generation, GenerationState
+    from nearfield.domain.documents import Change, Document, Float32Array, StoredDocument, WriteReceipt
+    from nearfield.domain.schema import CollectionSpec, IndexSettings
+
+
+@dataclass(frozen=True, slots=True)
+class NewGeneration:
+    """What a generation is made of; its number and watermark (0) are the store's to give."""
+
+    engine: str
+    index: IndexSettings
+    fingerprint: str
+    dimension: int
+
+
+class Store(Protocol):
+    """All calls are async and leave the event loop free. Writes are grouped into common transactions; each is durable
+    (fsynced) when its call returns, whole or not at all. Raises StoreUnavailable or DiskFull from any call."""
+
+    # -- collections ---------------------------------------------------------------------------------------------
+    async def create_collection(self, spec: CollectionSpec) -> Collection:
+        """Make a collection. One of that name with an equal spec is returned as it is; another raises
+        CollectionConflict."""
+        ...
+
+    async def collection(self, name: str) -> Collection:
+        """Raises CollectionNotFound, whose message names the collections that exist."""
+        ...
+
+    async def collections(self) -> list[Collection]:
+        """In order of name."""
+        ...
+
+    async def drop_collection(self, collection: Collection) -> None:
+        """Remove it with its documents, changes, generations and brought vectors. Cached vectors of texts stay."""
+        ...
+
+    # -- documents -----------------------------------------------------------------------------------------------
+    async def upsert(self, collection: Collection, documents: Sequence[Document]) -> WriteReceipt:
+        """Insert or replace by id; unchanged documents (equal hash) write nothing. An id given twice: the last wins,
+        and the earlier ones count as unchanged. Brought vectors are kept as float32 under `brought(collection)`."""
+        ...
+
+    async def patch(
+        self, collection: Collection, id: str, change: Callable[[StoredDocument], Document]
+    ) -> WriteReceipt:
+        """Replace one document by what `change` makes of it, in one transaction, so that no concurrent write is lost.
+        `change` runs on the writer's thread, may raise a CallerError, and must be quick. Raises DocumentNotFound."""
+        ...
+
+    async def delete(self, collection: Collection, ids: Sequence[str]) -> WriteReceipt:
+        """Delete by id; ids that are not there are passed over (`deleted` counts those that were)."""
+        ...
+
+    async def delete_where(self, collection: Collection, keep: Callable[[StoredDocument], bool]) -> WriteReceipt:
+        """Delete every document for which `keep` is false, in pages, each page one transaction."""
+        ...
+
+    async def by_id(self, collection: Collection, ids: Sequence[str]) -> dict[str, StoredDocument]:
+        """Those that exist."""
+        ...
+
+    async def by_key(self, collection: Collection, keys: Sequence[int]) -> dict[int, StoredDocument]:
+        """Those that exist, by document key; one SQL statement per 500 keys."""
+        ...
+
+    async def scan(self, collection: Collection, *, after_key: int = 0, limit: int = 1000) -> list[StoredDocument]:
+        """A page in order of key, keys above `after_key`; an empty list is the end."""
+        ...
+
+    async def count(self, collection: Collection) -> int: ...
+
+    # -- change log ----------------------------------------------------------------------------------------------
+    async def changes(self, collection: Collection, *, after: int, limit: int) -> list[Change]:
+        """The next changes in order of seq, seq above `after`, at most `limit`."""
+        ...
+
+    async def last_seq(self, collection: Collection) -> int:
+        """The collection's latest seq; 0 when nothing was ever written."""
+        ...
+
+    async def pending(self, collection: Collection, *, after: int) -> int:
+        """Changes with seq above `after`."""
+        ...
+
+    # -- vectors -------------------------------------------------------------------------------------------------
+    async def vectors(self, fingerprint: str, hashes: Sequence[bytes]) -> dict[bytes, Float32Array]:
+        """The cached ones, float32, shape (dimension,), by hash."""
+        ...
+
+    async def put_vectors(self, fingerprint: str, hashes: Sequence[bytes], vectors: Float32Array) -> None:
+        """Keep vectors (n, dimension) as float16; a hash that is there already is passed over."""
+        ...
+
+    # -- generations ---------------------------------------------------------------------------------------------
+    async def create_generation(self, collection: Collection, new: NewGeneration) -> Generation:
+        """State `building`, watermark 0, number one above the highest ever used in the collection."""
+        ...
+
+    async def generations(self, collection: Collection) -> list[Generation]:
+        """In order of number."""
+        ...
+
+    async def set_state(self, generation: Generation, state: GenerationState) -> Generation:
+        """Setting `live` retires the one that was live, in the same transaction."""
+        ...
+
+    async def set_watermark(
+        self, generation: Generation, applied_seq: int, *, spans: Mapping[int, int] | None = None
+    ) -> None:
+        """Record that all changes up to `applied_seq` are durable in the engine, and with it `spans`."""
+        ...
+
+    async def drop_generation(self, generation: Generation) -> None: ...
+
+    async def spans(self, generation: Generation, document_keys: Sequence[int]) -> dict[int, int]:
+        """How many passages of a document the engine may hold, for documents with more than one; others are absent."""
+        ...
+
+    async def put_spans(self, generation: Generation, spans: Mapping[int, int]) -> None:
+        """Record passage counts before the engine is written, so that a crash leaves no passage unaccounted for.
+        A count of 0 or 1 removes the record."""
+        ...
+
+    # -- lifetime ------------------------------------------------------------------------------------------------
+    async def ping(self) -> None:
+        """Raises StoreUnavailable unless the database answers."""
+        ...
+
+    async def close(self) -> None:
+        """Finish the writes accepted, then close. Idempotent."""
+        ...
+
+
+def brought(collection: Collection) -> str:
+    """The fingerprint under which a collection's brought vectors are kept."""
+    return f"brought:{collection.id}"
