@@ -31,7 +31,7 @@ class EngineCapabilities:
 
     metrics, kinds: what `IndexSpec.settings` may ask. quantizations: per kind; a kind absent here knows only `none`.
     filters: node types `where` may hold. Geo nodes are claimed like others.
-    lexical: BM25 over the text of the rows. exact: exhaustive search on request. effort: efSearch, or its like, per query.
+    lexical: BM25 over the rows' text. exact: exhaustive search on request. effort: efSearch, or its like, per query.
     durable: `flush` survives kill -9. max_dimension: components.
     """
 
