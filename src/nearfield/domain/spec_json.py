@@ -1,0 +1,155 @@
+"""A collection's settings as JSON: `{"embed": "{name}: {text}", "fields": {"price": "float"}, "index": {"m": 16}}`."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+from nearfield.domain.errors import InvalidSchema
+from nearfield.domain.schema import CollectionSpec, FieldType, IndexKind, IndexSettings, Metric, Quantization
+from nearfield.domain.spelling import nearest_name, shorten, unknown_name
+from nearfield.domain.templates import Template
+from nearfield.domain.values import describe
+
+_KEYS: Final = ("embed", "fields", "embedder", "engine", "index")
+_INDEX_KEYS: Final = tuple(one.name for one in dataclasses.fields(IndexSettings))
+_PYTHON_TYPES: Final[Mapping[type, FieldType]] = {
+    str: FieldType.KEYWORD,
+    int: FieldType.INT,
+    float: FieldType.FLOAT,
+    bool: FieldType.BOOL,
+    datetime: FieldType.DATETIME,
+    date: FieldType.DATETIME,
+}
+_OTHER_NAMES: Final = {
+    "str": FieldType.KEYWORD,
+    "string": FieldType.KEYWORD,
+    "integer": FieldType.INT,
+    "long": FieldType.INT,
+    "number": FieldType.FLOAT,
+    "double": FieldType.FLOAT,
+    "boolean": FieldType.BOOL,
+    "date": FieldType.DATETIME,
+    "timestamp": FieldType.DATETIME,
+    "list": FieldType.KEYWORDS,
+    "array": FieldType.KEYWORDS,
+    "geo_point": FieldType.GEO,
+}
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+def spec_from_json(name: str, obj: object) -> CollectionSpec:
+    """Read a collection's settings. `embed` is required; another key left out, or null, takes its default.
+
+    name: the collection's, which is not part of the body. The types in `fields` may be whatever `field_type` takes.
+    Raises InvalidSchema: an unknown key (the nearest known one is named), a wrong type, a value out of range.
+    """
+    given = _object(obj, _KEYS, "")
+    if given.get("embed") is None:
+        raise InvalidSchema(
+            'embed is missing: the text that is embedded, as a template such as "{title}: {text}"', field="embed"
+        )
+    settings: dict[str, Any] = {key: _string(given[key], key) for key in ("embedder", "engine") if key in given}
+    if "fields" in given:
+        fields = _object(given["fields"], None, "fields")
+        settings["fields"] = {key: _declared(key, declared) for key, declared in fields.items()}
+    if "index" in given:
+        settings["index"] = _index(given["index"])
+    return CollectionSpec(name, Template(_string(given["embed"], "embed")), **settings)
+
+
+def spec_to_json(spec: CollectionSpec) -> dict[str, Any]:
+    """Write every setting out, defaults too, as plain JSON values; `spec_from_json` gives the same spec back."""
+    index = spec.index
+    return {
+        "embed": spec.embed.source,
+        "fields": {name: kind.value for name, kind in spec.fields.items()},
+        "embedder": spec.embedder,
+        "engine": spec.engine,
+        "index": {key: getattr(index, key) for key in _INDEX_KEYS}
+        | {"kind": index.kind.value, "metric": index.metric.value, "quantization": index.quantization.value},
+    }
+
+
+def field_type(value: object) -> FieldType:
+    """The field type meant by its name, or by a Python type.
+
+    str is a keyword, datetime and date a datetime, list[str] (set, tuple[str, ...] are not taken) a keyword list.
+    Raises InvalidSchema naming the known types.
+    """
+    if isinstance(value, str):
+        if value in set(FieldType):
+            return FieldType(value)
+        raise InvalidSchema(_unknown_type(value), field="fields")
+    if isinstance(value, type) and value in _PYTHON_TYPES:
+        return _PYTHON_TYPES[value]
+    if typing.get_origin(value) is list:
+        (element,) = typing.get_args(value)
+        if isinstance(element, type) and element in _PYTHON_TYPES:
+            return FieldType(f"{_PYTHON_TYPES[element]}[]")
+    shown = str(value) if isinstance(value, type | types.GenericAlias) else describe(value)
+    raise InvalidSchema(
+        f"expected a field type: one of {', '.join(FieldType)}, "
+        f"or str, int, float, bool, datetime, list[str]; got {shown}",
+        field="fields",
+    )
+
+
+def _unknown_type(given: str) -> str:
+    element, brackets, _ = given.casefold().partition("[]")
+    other = _OTHER_NAMES.get(element.strip())
+    if other is None:
+        return unknown_name("field type", given, FieldType)
+    meant = other if other.is_list or not brackets else f"{other}[]"
+    return f"unknown field type {shorten(given)!r}; did you mean {str(meant)!r}? known: {', '.join(FieldType)}"
+
+
+def _declared(name: str, value: object) -> FieldType:
+    try:
+        return field_type(value)
+    except InvalidSchema as exc:
+        raise InvalidSchema(f"field {shorten(name)!r}: {exc}", field=f"fields.{name}") from exc
+
+
+def _index(value: object) -> IndexSettings:
+    settings: dict[str, Any] = dict(_object(value, _INDEX_KEYS, "index"))
+    for key, choices in (("kind", IndexKind), ("metric", Metric), ("quantization", Quantization)):
+        if key in settings:
+            settings[key] = _choice(settings[key], choices, f"index.{key}")
+    for key, number in settings.items():
+        if not isinstance(number, StrEnum) and (isinstance(number, bool) or not isinstance(number, int)):
+            raise InvalidSchema(f"index.{key}: expected a whole number, got {describe(number)}", field=f"index.{key}")
+    return IndexSettings(**settings)
+
+
+def _choice(value: object, choices: type[_Choice], path: str) -> _Choice:
+    known = [choice.value for choice in choices]
+    if isinstance(value, str) and value in known:
+        return choices(value)
+    nearest = nearest_name(value, known) if isinstance(value, str) else None
+    meant = f"; did you mean {nearest!r}?" if nearest else ""
+    raise InvalidSchema(f"{path}: expected one of {', '.join(known)}, got {describe(value)}{meant}", field=path)
+
+
+def _object(value: object, keys: tuple[str, ...] | None, path: str) -> dict[str, Any]:
+    """The object without its nulls; keys are checked where they are known."""
+    where = f"{path}: " if path else ""
+    if not isinstance(value, Mapping):
+        raise InvalidSchema(f"{where}expected an object, got {describe(value)}", field=path or None)
+    for key in value:
+        if not isinstance(key, str):
+            raise InvalidSchema(f"{where}expected strings as keys, got {describe(key)}", field=path or None)
+        if keys is not None and key not in keys:
+            raise InvalidSchema(f"{where}{unknown_name('key', key, keys)}", field=f"{path}.{key}" if path else key)
+    return {key: one for key, one in value.items() if one is not None or keys is None}
+
+
+def _string(value: object, path: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise InvalidSchema(f"{path}: expected a string, got {describe(value)}", field=path)
+    return value
