@@ -1,0 +1,1 @@
+"""Where do vectors live? One adapter a file; the files without an SDK are what adapters share."""

@@ -1,0 +1,75 @@
+"""Files that survive a power cut: written whole or not at all, and fsynced with the folders that name them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nearfield.domain.errors import DiskFull, EngineUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put `content` at `path` so that a reader finds the old file or the new one, never a part; durable on return."""
+    beside = path.with_name(path.name + ".new")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Windows cannot open a folder, and journals names by itself."""
+    if sys.platform == "win32":
+        return
+    _sync(folder, os.O_RDONLY)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make every file and name under a folder durable. A file that is removed meanwhile is passed over."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                _sync(Path(parent, name), os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+        sync_folder(Path(parent))
+
+
+def tree_bytes(folder: Path) -> int:
+    """Bytes that the files under a folder hold."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += Path(parent, name).stat().st_size
+            except FileNotFoundError:
+                continue
+    return total
+
+
+@contextmanager
+def disk_errors(doing: str) -> Iterator[None]:
+    """Turn an OSError into DiskFull when space ran out, else into EngineUnavailable."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"no space left on the disk while {doing}; free some and try again") from exc
+        raise EngineUnavailable(f"{doing} failed: {exc.strerror or type(exc).__name__}") from exc
+
+
+def _sync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,44 @@
+"""The file that says what an index on disk is. It is written last, so an index without it was never finished."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from nearfield.domain.errors import IndexDamaged, IndexMissing
+from nearfield.engines.durable import write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nearfield.protocols.engine import IndexSpec
+
+SPEC_FILE: Final = "spec.json"
+
+
+def write_spec(folder: Path, spec: IndexSpec, *, layout: int) -> None:
+    """Mark the index in `folder` as finished. layout: version of the files beside it."""
+    write_atomically(folder / SPEC_FILE, json.dumps(_as_json(spec, layout), indent=1).encode())
+
+
+def check_stored_spec(folder: Path, spec: IndexSpec, *, layout: int) -> None:
+    """Raise IndexMissing where no finished index is, IndexDamaged where another one is or the file is unreadable."""
+    try:
+        stored = json.loads((folder / SPEC_FILE).read_bytes())
+    except FileNotFoundError as exc:
+        raise IndexMissing(f"no index {spec.name!r} on disk; it has to be rebuilt from the store") from exc
+    except (OSError, ValueError) as exc:
+        raise IndexDamaged(f"index {spec.name!r}: its {SPEC_FILE} cannot be read; rebuild it") from exc
+    asked = _as_json(spec, layout)
+    if stored != asked:
+        differing = sorted(key for key in asked if not isinstance(stored, dict) or stored.get(key) != asked[key])
+        raise IndexDamaged(
+            f"index {spec.name!r} was made with another {', '.join(differing) or 'specification'}; rebuild it"
+        )
+
+
+def _as_json(spec: IndexSpec, layout: int) -> dict[str, Any]:
+    settings = {name: str(value) if isinstance(value, str) else value for name, value in asdict(spec.settings).items()}
+    fields = {name: str(kind) for name, kind in spec.fields.items()}
+    return {"layout": layout, "name": spec.name, "dimension": spec.dimension, "settings": settings, "fields": fields}
