@@ -1,0 +1,214 @@
+"""Documents: what a write does within its transaction, and how they are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from nearfield.domain.documents import Document, StoredDocument, WriteReceipt, vector_hash
+from nearfield.domain.errors import DimensionMismatch, DocumentNotFound, InvalidDocument
+from nearfield.protocols.store import brought
+from nearfield.store import change_log, vectors
+from nearfield.store.pages import pages
+from nearfield.store.records import body_bytes, document_of
+from nearfield.store.tables import collections, documents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sqlalchemy import Connection
+
+    from nearfield.domain.collections import Collection
+
+DELETE_PAGE: Final = 1000
+"""Documents looked at in one transaction of a delete by filter."""
+
+_STORED: Final = (
+    documents.c.key,
+    documents.c.id,
+    documents.c.content_hash,
+    documents.c.seq,
+    documents.c.vector_hash,
+    documents.c.body,
+)
+_MINE: Final = documents.c.collection_id == bindparam("collection")
+_WITH_IDS: Final = documents.c.id.in_(bindparam("ids", expanding=True))
+_KNOWN: Final = select(documents.c.id, documents.c.key, documents.c.content_hash).where(_MINE, _WITH_IDS)
+_BY_ID: Final = select(*_STORED).where(_MINE, _WITH_IDS)
+_KEYS: Final = select(documents.c.key).where(_MINE, _WITH_IDS).order_by(documents.c.key)
+_BY_KEY: Final = select(*_STORED).where(documents.c.key.in_(bindparam("keys", expanding=True)), _MINE)
+_PAGE: Final = (
+    select(*_STORED)
+    .where(_MINE, documents.c.key > bindparam("after"))
+    .order_by(documents.c.key)
+    .limit(bindparam("limit"))
+)
+_COUNT: Final = select(collections.c.documents).where(collections.c.id == bindparam("collection"))
+_ADD: Final = insert(documents)
+_REPLACE: Final = (
+    update(documents)
+    .where(documents.c.key == bindparam("document"))
+    .values(
+        content_hash=bindparam("content_hash"),
+        seq=bindparam("seq"),
+        vector_hash=bindparam("vector_hash"),
+        body=bindparam("body"),
+    )
+)
+_REMOVE: Final = delete(documents).where(documents.c.key.in_(bindparam("keys", expanding=True)))
+
+
+def upsert(conn: Connection, collection: Collection, batch: Sequence[Document]) -> WriteReceipt:
+    """Insert or replace by id. See `Store.upsert`."""
+    last_seq = change_log.lock(conn, collection)
+    latest = {document.id: document for document in batch}
+    known: dict[str, tuple[int, bytes]] = {}
+    for ids in pages(list(latest)):
+        rows = conn.execute(_KNOWN, {"collection": collection.id, "ids": ids})
+        known.update((name, (key, content_hash)) for name, key, content_hash in rows)
+    new = [document for document in latest.values() if document.id not in known]
+    changed = [
+        document
+        for document in latest.values()
+        if document.id in known and known[document.id][1] != document.content_hash
+    ]
+    if new or changed:
+        last_seq = _write(conn, collection, new, changed, {name: key for name, (key, _) in known.items()})
+    unchanged = len(batch) - len(new) - len(changed)
+    return WriteReceipt(last_seq, new=len(new), changed=len(changed), unchanged=unchanged)
+
+
+def _write(
+    conn: Connection,
+    collection: Collection,
+    new: Sequence[Document],
+    changed: Sequence[Document],
+    known: dict[str, int],
+) -> int:
+    """Insert `new`, replace `changed` (keys in `known`), keep their vectors, log it all. Returns the last seq."""
+    _keep_brought(conn, collection, [*new, *changed])
+    keys = change_log.take_numbers(conn, change_log.DOCUMENT_KEY, len(new))
+    seqs = iter(change_log.take_numbers(conn, change_log.SEQ, len(new) + len(changed)))
+    logged: list[tuple[int, int]] = []
+    rows: list[dict[str, Any]] = []
+    for key, document in zip(keys, new, strict=True):
+        seq = next(seqs)
+        logged.append((seq, key))
+        rows.append({"key": key, "collection_id": collection.id, "id": document.id, "seq": seq} | _content(document))
+    if rows:
+        conn.execute(_ADD, rows)
+    rows = []
+    for document in changed:
+        seq, key = next(seqs), known[document.id]
+        logged.append((seq, key))
+        rows.append({"document": key, "seq": seq} | _content(document))
+    if rows:
+        conn.execute(_REPLACE, rows)
+    return change_log.record(conn, collection.id, logged, deleted=False, growth=len(new))
+
+
+def _content(document: Document) -> dict[str, Any]:
+    return {
+        "content_hash": document.content_hash,
+        "vector_hash": None if document.vector is None else vector_hash(document.vector),
+        "body": body_bytes(document.id, document.body),
+    }
+
+
+def _keep_brought(conn: Connection, collection: Collection, written: Iterable[Document]) -> None:
+    with_vector = [(document, document.vector) for document in written if document.vector is not None]
+    if not with_vector:
+        return
+    first = with_vector[0][1]
+    for document, vector in with_vector:
+        if vector.shape != first.shape:
+            raise DimensionMismatch(
+                f"vector of document {document.id!r} has shape {vector.shape}, others of its batch have {first.shape}"
+            )
+    values = np.stack([vector for _, vector in with_vector]).astype(np.float32, copy=False)
+    hashes = [vector_hash(vector) for _, vector in with_vector]
+    vectors.keep(conn, brought(collection), hashes, values, vectors.Precision.SINGLE)
+
+
+def patch(
+    conn: Connection, collection: Collection, id: str, change: Callable[[StoredDocument], Document]
+) -> WriteReceipt:
+    """Replace one document by what `change` makes of it. See `Store.patch`.
+
+    A document without a vector keeps the one that was brought for it.
+    """
+    last_seq = change_log.lock(conn, collection)
+    stored = by_id(conn, collection, [id]).get(id)
+    if stored is None:
+        raise DocumentNotFound(f"no document {id!r} in collection {collection.name!r}", field="id")
+    made = change(stored)
+    if made.id != id:
+        raise InvalidDocument(f"patch of document {id!r} makes it {made.id!r}; an id cannot be changed", field="id")
+    if made.vector is None and stored.vector_hash is not None:
+        kept = vectors.read(conn, brought(collection), [stored.vector_hash])
+        made = Document.of(id, made.body, kept[stored.vector_hash])
+    if made.content_hash == stored.content_hash:
+        return WriteReceipt(last_seq, unchanged=1)
+    return WriteReceipt(_write(conn, collection, [], [made], {id: stored.key}), changed=1)
+
+
+def remove(conn: Connection, collection: Collection, ids: Sequence[str]) -> WriteReceipt:
+    """Delete by id; ids that are not there are passed over."""
+    last_seq = change_log.lock(conn, collection)
+    keys: list[int] = []
+    for page in pages(list(dict.fromkeys(ids))):
+        keys.extend(conn.execute(_KEYS, {"collection": collection.id, "ids": page}).scalars())
+    return _remove_keys(conn, collection, keys, last_seq)
+
+
+def remove_where(
+    conn: Connection, collection: Collection, keep: Callable[[StoredDocument], bool], after_key: int
+) -> tuple[WriteReceipt, int | None]:
+    """Delete, in the page of documents above `after_key`, those that `keep` refuses; and where the next page starts."""
+    last_seq = change_log.lock(conn, collection)
+    page = scan(conn, collection, after_key=after_key, limit=DELETE_PAGE)
+    receipt = _remove_keys(conn, collection, [document.key for document in page if not keep(document)], last_seq)
+    return receipt, page[-1].key if len(page) == DELETE_PAGE else None
+
+
+def _remove_keys(conn: Connection, collection: Collection, keys: Sequence[int], last_seq: int) -> WriteReceipt:
+    if not keys:
+        return WriteReceipt(last_seq)
+    for page in pages(keys):
+        conn.execute(_REMOVE, {"keys": page})
+    logged = list(zip(change_log.take_numbers(conn, change_log.SEQ, len(keys)), keys, strict=True))
+    seq = change_log.record(conn, collection.id, logged, deleted=True, growth=-len(keys))
+    return WriteReceipt(seq, deleted=len(keys))
+
+
+def by_id(conn: Connection, collection: Collection, ids: Sequence[str]) -> dict[str, StoredDocument]:
+    """Those that exist."""
+    found: dict[str, StoredDocument] = {}
+    for page in pages(ids):
+        for row in conn.execute(_BY_ID, {"collection": collection.id, "ids": page}):
+            document = document_of(row)
+            found[document.id] = document
+    return found
+
+
+def by_key(conn: Connection, collection: Collection, keys: Sequence[int]) -> dict[int, StoredDocument]:
+    """Those that exist."""
+    found: dict[int, StoredDocument] = {}
+    for page in pages(keys):
+        for row in conn.execute(_BY_KEY, {"collection": collection.id, "keys": page}):
+            document = document_of(row)
+            found[document.key] = document
+    return found
+
+
+def scan(conn: Connection, collection: Collection, *, after_key: int, limit: int) -> list[StoredDocument]:
+    """A page in order of key."""
+    rows = conn.execute(_PAGE, {"collection": collection.id, "after": after_key, "limit": limit})
+    return [document_of(row) for row in rows]
+
+
+def count(conn: Connection, collection: Collection) -> int:
+    """How many documents; kept as a number by every write, so that a plan may ask before each search."""
+    return conn.execute(_COUNT, {"collection": collection.id}).scalar() or 0

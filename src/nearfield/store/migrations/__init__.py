@@ -1,0 +1,1 @@
+"""Alembic's environment and the revisions. Databases that exist went through them: a revision is never edited."""

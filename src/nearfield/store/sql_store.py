@@ -1,0 +1,195 @@
+"""The store over any SQL database: the asynchronous seam in front of one writer and a few readers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from nearfield.domain.documents import WriteReceipt
+from nearfield.store import change_log, collections, documents, generations, vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from nearfield.domain.collections import Collection, Generation, GenerationState
+    from nearfield.domain.documents import Change, Document, Float32Array, StoredDocument
+    from nearfield.domain.schema import CollectionSpec
+    from nearfield.protocols.store import NewGeneration
+    from nearfield.store.readers import Readers
+    from nearfield.store.writer import Writer
+
+_LARGEST_KEY = 2**63 - 1
+
+
+class SqlStore:
+    """Implements `nearfield.protocols.store.Store`, where each method's promise is written down."""
+
+    def __init__(self, writer: Writer, readers: Readers) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._closing = threading.Lock()
+
+    @property
+    def commits(self) -> int:
+        """Transactions committed since the store was opened: fewer than the writes, when writes come together."""
+        return self._writer.commits
+
+    async def create_collection(self, spec: CollectionSpec) -> Collection:
+        return await self._writer.run(partial(collections.create, spec=spec))
+
+    async def collection(self, name: str) -> Collection:
+        return await self._readers.run(partial(collections.find, name=name))
+
+    async def collections(self) -> list[Collection]:
+        return await self._readers.run(collections.every)
+
+    async def drop_collection(self, collection: Collection) -> None:
+        """Gone in one transaction; its rows are then removed in pages, between which other writes go on."""
+        await self._writer.run(partial(collections.hide, collection=collection))
+        await self._purge(collection)
+
+    async def purge_dropped(self) -> int:
+        """Remove the rows of collections whose drop was cut short. Returns how many collections those were."""
+        left = await self._readers.run(collections.hidden)
+        for collection in left:
+            await self._purge(collection)
+        return len(left)
+
+    async def _purge(self, collection: Collection) -> None:
+        page = partial(collections.purge_page, collection=collection)
+        while await self._writer.run(page, weight=collections.PURGE_PAGE):
+            pass
+
+    async def upsert(self, collection: Collection, batch: Sequence[Document]) -> WriteReceipt:
+        return await self._writer.run(partial(documents.upsert, collection=collection, batch=batch), weight=len(batch))
+
+    async def patch(
+        self, collection: Collection, id: str, change: Callable[[StoredDocument], Document]
+    ) -> WriteReceipt:
+        """A document that brought a vector and is patched without one keeps it."""
+        return await self._writer.run(partial(documents.patch, collection=collection, id=id, change=change))
+
+    async def delete(self, collection: Collection, ids: Sequence[str]) -> WriteReceipt:
+        return await self._writer.run(
+            partial(documents.remove, collection=collection, ids=_storable(ids)), weight=len(ids)
+        )
+
+    async def delete_where(self, collection: Collection, keep: Callable[[StoredDocument], bool]) -> WriteReceipt:
+        """`keep` runs on the writer's thread, in the transaction that deletes, so that no change comes between."""
+        seq = deleted = 0
+        after: int | None = 0
+        while after is not None:
+            page = partial(documents.remove_where, collection=collection, keep=keep, after_key=after)
+            receipt, after = await self._writer.run(page, weight=documents.DELETE_PAGE)
+            seq = receipt.seq
+            deleted += receipt.deleted
+        return WriteReceipt(seq, deleted=deleted)
+
+    async def by_id(self, collection: Collection, ids: Sequence[str]) -> dict[str, StoredDocument]:
+        return await self._readers.run(partial(documents.by_id, collection=collection, ids=_storable(ids)))
+
+    async def by_key(self, collection: Collection, keys: Sequence[int]) -> dict[int, StoredDocument]:
+        return await self._readers.run(partial(documents.by_key, collection=collection, keys=_possible(keys)))
+
+    async def scan(self, collection: Collection, *, after_key: int = 0, limit: int = 1000) -> list[StoredDocument]:
+        return await self._readers.run(partial(documents.scan, collection=collection, after_key=after_key, limit=limit))
+
+    async def count(self, collection: Collection) -> int:
+        return await self._readers.run(partial(documents.count, collection=collection))
+
+    async def changes(self, collection: Collection, *, after: int, limit: int) -> list[Change]:
+        return await self._readers.run(partial(change_log.read, collection_id=collection.id, after=after, limit=limit))
+
+    async def last_seq(self, collection: Collection) -> int:
+        return await self._readers.run(partial(change_log.last_seq, collection=collection))
+
+    async def pending(self, collection: Collection, *, after: int) -> int:
+        return await self._readers.run(partial(change_log.pending, collection_id=collection.id, after=after))
+
+    async def compact_log(self, collection: Collection, up_to: int) -> int:
+        """Remove changes up to `up_to` that nobody needs: those followed by a later change of the same document, and
+        deletes that every generation has applied.
+
+        Each document's last change stays, so a generation built from watermark 0 still finds everything, and
+        `last_seq` never goes back. Returns how many changes were removed. In pages, between which other writes go on.
+        """
+        removed = 0
+        after: int | None = 0
+        while after is not None:
+            page = partial(change_log.compact, collection=collection, after=after, up_to=up_to)
+            count, after = await self._writer.run(page, weight=change_log.COMPACTION_PAGE)
+            removed += count
+        return removed
+
+    async def vectors(self, fingerprint: str, hashes: Sequence[bytes]) -> dict[bytes, Float32Array]:
+        return await self._readers.run(partial(vectors.read, fingerprint=fingerprint, hashes=hashes))
+
+    async def put_vectors(self, fingerprint: str, hashes: Sequence[bytes], values: Float32Array) -> None:
+        keep = partial(
+            vectors.keep, fingerprint=fingerprint, hashes=hashes, values=values, precision=vectors.Precision.HALF
+        )
+        await self._writer.run(keep, weight=len(hashes))
+
+    async def create_generation(self, collection: Collection, new: NewGeneration) -> Generation:
+        return await self._writer.run(partial(generations.create, collection=collection, new=new))
+
+    async def generations(self, collection: Collection) -> list[Generation]:
+        return await self._readers.run(partial(generations.every, collection=collection))
+
+    async def set_state(self, generation: Generation, state: GenerationState) -> Generation:
+        """Raises IndexMissing when the generation was dropped."""
+        return await self._writer.run(partial(generations.set_state, generation=generation, state=state))
+
+    async def set_watermark(
+        self, generation: Generation, applied_seq: int, *, spans: Mapping[int, int] | None = None
+    ) -> None:
+        """Raises IndexMissing when the generation was dropped."""
+        advance = partial(
+            generations.set_watermark, generation=generation, applied_seq=applied_seq, new_spans=dict(spans or {})
+        )
+        await self._writer.run(advance, weight=1 + len(spans or ()))
+
+    async def drop_generation(self, generation: Generation) -> None:
+        await self._writer.run(partial(generations.drop, generation=generation))
+
+    async def spans(self, generation: Generation, document_keys: Sequence[int]) -> dict[int, int]:
+        keys = _possible(document_keys)
+        return await self._readers.run(partial(generations.read_spans, generation=generation, document_keys=keys))
+
+    async def put_spans(self, generation: Generation, spans: Mapping[int, int]) -> None:
+        """Raises IndexMissing when the generation was dropped."""
+        put = partial(generations.put_spans, generation=generation, new_spans=dict(spans))
+        await self._writer.run(put, weight=len(spans))
+
+    async def ping(self) -> None:
+        await self._readers.run(lambda conn: conn.execute(text("SELECT 1")).scalar_one())
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        with self._closing:  # a second caller waits until the first has finished
+            self._readers.close()
+            self._writer.close()
+
+
+def _possible(keys: Sequence[int]) -> list[int]:
+    """Plain integers: a driver knows no NumPy ones, and none beyond 63 bits, which no key has."""
+    return [key for key in map(int, keys) if 0 < key <= _LARGEST_KEY]
+
+
+def _storable(ids: Sequence[str]) -> list[str]:
+    """Without ids that are not Unicode (a lone surrogate): no document has one, and no driver takes one."""
+    return [given for given in ids if given.isascii() or _is_unicode(given)]
+
+
+def _is_unicode(id: str) -> bool:
+    try:
+        id.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

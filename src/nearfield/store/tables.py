@@ -1,0 +1,125 @@
+"""The schema, as the code uses it. `migrations/` brings databases to it; a test keeps the two equal.
+
+Numbers that must never come back after a delete (document keys, seqs) are taken from `counters` inside the writing
+transaction rather than from an autoincrement column: a whole batch gets its numbers in one statement, and the row lock
+makes `seq` rise in commit order on databases with several writers too, where a sequence would not.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# Only a column declared INTEGER is SQLite's own row number, which a lookup finds without a second index.
+RowId: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+counters: Final = Table(
+    "counters",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),  # the last number given out
+)
+
+collections: Final = Table(
+    "collections",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("name", Text, unique=True),  # NULL: dropped, and its rows are still being removed
+    Column("spec", Text, nullable=False),  # JSON, see records.py
+    Column("documents", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),  # outlives the log rows that compaction removes
+    Column("last_generation", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+documents: Final = Table(
+    "documents",
+    metadata,
+    Column("key", RowId, primary_key=True, autoincrement=False),
+    Column("collection_id", RowId, ForeignKey(collections.c.id), nullable=False),
+    Column("id", Text, nullable=False),
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("vector_hash", LargeBinary),
+    Column("body", LargeBinary, nullable=False),  # JSON; last, so that hashes are read without its overflow pages
+    UniqueConstraint("collection_id", "id"),
+    Index(None, "collection_id", "key"),
+)
+
+changes: Final = Table(
+    "changes",
+    metadata,
+    Column("collection_id", RowId, ForeignKey(collections.c.id), primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("document_key", BigInteger, nullable=False),
+    Column("deleted", Boolean(create_constraint=False), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+embedders: Final = Table(
+    "embedders",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("fingerprint", Text, nullable=False, unique=True),
+    Column("dimension", Integer, nullable=False),
+    Column("dtype", Text, nullable=False),  # a Precision
+)
+
+# The hash is random: as the clustering key it would spread each batch over the whole table. Rows are appended, and
+# only the small unique index is touched at random.
+vectors: Final = Table(
+    "vectors",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("embedder_id", RowId, ForeignKey(embedders.c.id), nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # little-endian components
+    UniqueConstraint("embedder_id", "hash"),
+)
+
+generations: Final = Table(
+    "generations",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("collection_id", RowId, ForeignKey(collections.c.id), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("engine", Text, nullable=False),
+    Column("settings", Text, nullable=False),  # JSON of IndexSettings
+    Column("fingerprint", Text, nullable=False),
+    Column("dimension", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("applied_seq", BigInteger, nullable=False),
+    UniqueConstraint("collection_id", "number"),
+    sqlite_autoincrement=True,
+)
+
+spans: Final = Table(
+    "spans",
+    metadata,
+    Column("generation_id", RowId, ForeignKey(generations.c.id), primary_key=True, autoincrement=False),
+    Column("document_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("passages", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
