@@ -27,20 +27,22 @@ MAX_BODY_DEPTH: Final = 32
 UINT64_MAX: Final = 2**64 - 1
 INTEGER: Final = re.compile(r"[+-]?[0-9]{1,40}\Z")
 NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?\Z")
+_STRINGS: Final = (FieldType.TEXT, FieldType.KEYWORD)
 _BOOLS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 def row_of(body: Mapping[str, Any], fields: Mapping[str, FieldType]) -> Row:
     """The values of a body that filters can ask for, in the order of `fields`.
 
-    Missing, null and an empty list are absent; other keys of the body are passed over. An int field takes 5.0, a float
-    field takes 5; a datetime becomes microseconds since 1970 UTC; a list field takes a list only, without nulls.
+    Missing, null, an empty list and (outside text and keyword) a blank string are absent; other keys of the body are
+    passed over. An int field takes 5.0, a float field takes 5; a datetime becomes microseconds since 1970 UTC; a list
+    field takes a list only, without nulls.
     Raises InvalidDocument, its `field` the name of the field at fault.
     """
     row: Row = {}
     for name, kind in fields.items():
         value = body.get(name)
-        if value is None:
+        if value is None or (isinstance(value, str) and kind not in _STRINGS and not value.strip()):
             continue
         try:
             found = _field_value(value, kind)
