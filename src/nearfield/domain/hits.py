@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from nearfield.domain.documents import Float32Array, Int64Array
     from nearfield.domain.plans import Plan
@@ -33,13 +33,13 @@ class Hit:
     """One document found.
 
     score: 0..1, higher is better, the same meaning under every engine.
-    passage: for a document of several passages, the number of the best one (0-based); None for a short document.
+    passage: which passage of the document matched best, counted from 0.
     """
 
     id: str
     score: float
     document: Mapping[str, Any]
-    passage: int | None = None
+    passage: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,3 +49,12 @@ class Answer:
     hits: tuple[Hit, ...]
     plan: Plan
     took_ms: float
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __getitem__(self, place: int) -> Hit:
+        return self.hits[place]

@@ -30,6 +30,11 @@ class LiveIndex(Protocol):
         """Changes up to here are visible to searches now (durable or not)."""
         ...
 
+    @property
+    def latest_seq(self) -> int:
+        """The newest change heard of; above `applied_seq` while the index lags behind the store."""
+        ...
+
     async def wait_for(self, seq: int, *, timeout_s: float) -> None:
         """Return once `applied_seq >= seq`. Raises IndexLagging after `timeout_s`."""
         ...

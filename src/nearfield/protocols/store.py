@@ -93,6 +93,12 @@ class Store(Protocol):
         """Changes with seq above `after`."""
         ...
 
+    async def compact_log(self, collection: Collection, up_to: int) -> int:
+        """Remove changes up to `up_to` that nobody needs: those followed by a later change of the same document, and
+        deletes every generation has applied. Each document's last change stays, so that watermark 0 still finds
+        everything. Returns how many were removed."""
+        ...
+
     # -- vectors -------------------------------------------------------------------------------------------------
     async def vectors(self, fingerprint: str, hashes: Sequence[bytes]) -> dict[bytes, Float32Array]:
         """The cached ones, float32, shape (dimension,), by hash."""

@@ -1,0 +1,109 @@
+"""Collections: made, listed, dropped, and asked how they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nearfield.domain.errors import CollectionNotFound, NearfieldError
+from nearfield.domain.reports import CollectionStatus
+from nearfield.indexing.check import check_collection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nearfield.domain.collections import Collection
+    from nearfield.domain.reports import CheckReport
+    from nearfield.domain.schema import CollectionSpec
+    from nearfield.indexing.generations import Generations
+    from nearfield.protocols.store import Store
+
+
+class Catalog:
+    """The collections of one data directory, known by name. Keeps those it has seen: no other process changes them."""
+
+    def __init__(self, store: Store, generations: Generations, *, wait_timeout_s: float) -> None:
+        self._store, self._generations = store, generations
+        self._wait_timeout_s = wait_timeout_s
+        self._known: dict[str, Collection] = {}
+
+    async def create(self, spec: CollectionSpec) -> Collection:
+        """Make a collection, or return the one that has an equal spec.
+
+        Raises CollectionConflict when it exists with other settings, UnsupportedByEngine, ModelUnknown,
+        ModelUnreachable.
+        """
+        known = self._known.get(spec.name)
+        if known is not None and known.spec == spec:
+            return known
+        await self._generations.validate(spec)
+        collection = await self._store.create_collection(spec)
+        await self._generations.live(collection)
+        self._known[spec.name] = collection
+        return collection
+
+    async def get(self, name: str) -> Collection:
+        """Raises CollectionNotFound."""
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = await self._store.collection(name)
+        return known
+
+    async def exists(self, name: str) -> bool:
+        """Whether there is a collection of that name."""
+        try:
+            await self.get(name)
+        except CollectionNotFound:
+            return False
+        return True
+
+    async def list(self) -> list[Collection]:
+        """In order of name."""
+        return await self._store.collections()
+
+    async def drop(self, name: str) -> None:
+        """Remove a collection with all it holds. Raises CollectionNotFound."""
+        collection = await self.get(name)
+        del self._known[name]
+        await self._generations.drop(collection)
+        await self._store.drop_collection(collection)
+
+    async def status(self, name: str) -> CollectionStatus:
+        """How a collection is. An index that cannot be opened is told in `indexing_error`, not raised."""
+        collection = await self.get(name)
+        documents = await self._store.count(collection)
+        seq = await self._store.last_seq(collection)
+        try:
+            live = await self._generations.live(collection)
+            stats = await live.index.stats()
+        except NearfieldError as exc:
+            pending = await self._store.pending(collection, after=0)
+            return CollectionStatus(collection, documents, seq, pending, None, indexing_error=str(exc))
+        return CollectionStatus(
+            collection,
+            documents,
+            seq,
+            await self._store.pending(collection, after=live.applied_seq),
+            replace(live.generation, applied_seq=live.applied_seq),
+            stats.rows,
+            stats.bytes,
+            stats.unindexed,
+            live.indexer.progress.error,
+        )
+
+    async def optimize(self, name: str) -> None:
+        """Take every unindexed row of the live index into it now; searches go on."""
+        await (await self._generations.live(await self.get(name))).indexer.optimize()
+
+    async def check(
+        self, name: str, *, repair: bool = False, on_progress: Callable[[int, int], None] | None = None
+    ) -> CheckReport:
+        """Compare truth and index; `repair` mends what differs (see `indexing.check`)."""
+        return await check_collection(
+            self._store,
+            self._generations,
+            await self.get(name),
+            repair=repair,
+            on_progress=on_progress,
+            wait_timeout_s=self._wait_timeout_s,
+        )

@@ -1,0 +1,157 @@
+"""Does the index hold exactly what the store says it must? Counts, keys, sampled vectors; and mending."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nearfield.domain.documents import chunk_key, document_keys, text_hash
+from nearfield.domain.reports import CheckReport
+from nearfield.indexing.chunking import Chunker
+from nearfield.protocols.engine import check_vectors
+from nearfield.protocols.store import brought
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nearfield.domain.collections import Collection
+    from nearfield.domain.documents import Float32Array, Int64Array, StoredDocument
+    from nearfield.indexing.generations import Generations, OpenGeneration
+    from nearfield.protocols.store import Store
+
+PAGE = 1_000
+SAMPLE = 500
+SAME = (
+    0.999  # cosine between a stored vector and the index's: float16 keeps 0.99999, quantized engines refetch originals
+)
+
+
+@dataclass(slots=True, eq=False)
+class _Truth:
+    """What the store says must be in the index."""
+
+    keys: Int64Array
+    documents: int
+    sample: list[tuple[int, bytes]]  # chunk key, hash of its vector
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Difference:
+    rows: int
+    missing: Int64Array
+    surplus: Int64Array
+    sampled: int
+    wrong: Int64Array
+
+
+async def check_collection(
+    store: Store,
+    generations: Generations,
+    collection: Collection,
+    *,
+    repair: bool,
+    on_progress: Callable[[int, int], None] | None,
+    wait_timeout_s: float,
+) -> CheckReport:
+    """Wait for pending changes, compare, and mend when asked to.
+
+    on_progress: called with (documents read, documents in all). Documents written meanwhile are left out of account.
+    Returns what was found; after a repair, `repaired` is set and missing, surplus and wrong tell what was found before.
+    Raises IndexLagging when pending changes do not get applied in time.
+    """
+    live = await generations.live(collection)
+    start = await store.last_seq(collection)
+    await live.wait_for(start, timeout_s=wait_timeout_s)
+    truth = await _truth(store, live, on_progress)
+    found = await _compare(store, live, truth)
+    touched = [change.document_key for change in await store.changes(collection, after=start, limit=1_000_000)]
+    found = replace(found, missing=_without(found.missing, touched), surplus=_without(found.surplus, touched))
+    found = replace(found, wrong=_without(found.wrong, touched))
+    differs = len(found.missing) or len(found.surplus) or len(found.wrong)
+    if repair and differs:
+        broken = np.unique(document_keys(np.concatenate([found.missing, found.wrong])))
+        await live.indexer.mend(broken.tolist(), found.surplus)
+    return CheckReport(
+        collection=collection.name,
+        documents=truth.documents,
+        passages=len(truth.keys),
+        rows=found.rows,
+        missing=len(found.missing),
+        surplus=len(found.surplus),
+        sampled=found.sampled,
+        wrong=len(found.wrong),
+        pending=await store.pending(collection, after=live.applied_seq),
+        repaired=bool(repair and differs),
+    )
+
+
+async def _truth(store: Store, live: OpenGeneration, on_progress: Callable[[int, int], None] | None) -> _Truth:
+    collection = live.collection
+    total = await store.count(collection)
+    wanted = SAMPLE / max(total, 1)
+    chunker, chance = Chunker(live.embedder), random.Random(0)  # noqa: S311 - a sample, not a secret
+    keys: list[int] = []
+    sample: list[tuple[int, bytes]] = []
+    documents, after = 0, 0
+    while page := await store.scan(collection, after_key=after, limit=PAGE):
+        after, documents = page[-1].key, documents + len(page)
+        for key, digest in await asyncio.to_thread(_passages, live, chunker, page):
+            keys.append(key)
+            if chance.random() < wanted:
+                sample.append((key, digest))
+        if on_progress is not None:
+            on_progress(documents, total)
+    return _Truth(np.array(keys, dtype=np.int64), documents, sample)
+
+
+def _passages(live: OpenGeneration, chunker: Chunker, page: list[StoredDocument]) -> list[tuple[int, bytes]]:
+    """(chunk key, hash of the vector) of every passage of some documents, as the indexer makes them."""
+    texts = [live.collection.spec.embed.render(document.body) for document in page]
+    passages = [[text] for text in texts] if page[0].vector_hash else chunker.split(texts)
+    return [
+        (chunk_key(document.key, ordinal), document.vector_hash or text_hash(piece))
+        for document, pieces in zip(page, passages, strict=True)
+        for ordinal, piece in enumerate(pieces)
+    ]
+
+
+async def _compare(store: Store, live: OpenGeneration, truth: _Truth) -> _Difference:
+    batches = [batch async for batch in live.index.keys()]  # noqa: SIM118 - an engine, not a dict
+    held = np.concatenate(batches) if batches else np.array([], dtype=np.int64)
+    sampled, wrong = await _compare_vectors(store, live, truth)
+    return _Difference(
+        rows=len(held),
+        missing=np.setdiff1d(truth.keys, held),
+        surplus=np.setdiff1d(held, truth.keys),
+        sampled=sampled,
+        wrong=wrong,
+    )
+
+
+async def _compare_vectors(store: Store, live: OpenGeneration, truth: _Truth) -> tuple[int, Int64Array]:
+    collection = live.collection
+    brings = collection.spec.embedder.startswith("vectors:")
+    fingerprint = brought(collection) if brings else live.generation.fingerprint
+    cached = await store.vectors(fingerprint, [digest for _, digest in truth.sample])
+    expected = {key: cached[digest] for key, digest in truth.sample if digest in cached}
+    keys, vectors = await live.index.vectors(np.array(list(expected), dtype=np.int64))
+    if not len(keys):
+        return 0, keys
+    wanted = np.stack([expected[key] for key in keys.tolist()])
+    wanted = check_vectors(wanted, live.generation.dimension, metric=live.generation.index.metric)
+    return len(keys), keys[_cosines(wanted, vectors) < SAME]
+
+
+def _cosines(a: Float32Array, b: Float32Array) -> Float32Array:
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosines = np.einsum("ij,ij->i", a, b) / lengths
+    return np.asarray(np.nan_to_num(cosines, nan=-1.0), dtype=np.float32)
+
+
+def _without(keys: Int64Array, documents: list[int]) -> Int64Array:
+    return keys[~np.isin(document_keys(keys), documents)] if documents else keys

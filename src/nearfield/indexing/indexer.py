@@ -1,0 +1,281 @@
+"""Keeps one generation equal to the truth: change log → embed → engine → watermark.
+
+The loop reads the log past what it applied, collapses changes by document, and applies the documents as they are *now*:
+a document that changed twice ends as its last version in whatever order versions were seen. Applying is idempotent and
+the watermark moves only after the engine was flushed, so that a crash anywhere replays and never skips.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nearfield.domain.documents import ChangeKind, chunk_key, text_hash
+from nearfield.domain.errors import NearfieldError
+from nearfield.domain.rows import row_of
+from nearfield.indexing.chunking import Chunker
+from nearfield.indexing.progress import Progress
+from nearfield.protocols.engine import check_vectors
+from nearfield.protocols.store import brought
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nearfield.domain.collections import Collection, Generation
+    from nearfield.domain.documents import Float32Array, Int64Array, StoredDocument
+    from nearfield.domain.filters import Row
+    from nearfield.protocols.embedder import Embedder
+    from nearfield.protocols.engine import VectorIndex
+    from nearfield.protocols.store import Store
+
+log = logging.getLogger("nearfield.indexing")
+
+EMBED_SLICE = 512  # texts embedded between two saves: what a crash can cost
+FLUSH_EVERY_S = 1.0
+QUIET_FLUSH_S = 0.2
+RETRY_FIRST_S, RETRY_MOST_S = 0.5, 30.0
+_UPSERT = ChangeKind.UPSERT
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Changes on their way into the engine. `vectors` is filled once they are embedded."""
+
+    last_seq: int
+    keys: list[int] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    hashes: list[bytes] = field(default_factory=list)
+    passages: dict[int, int] = field(default_factory=dict)  # by document key; 0: the document is gone
+    vectors: Float32Array | None = None
+
+
+class Indexer:
+    """One background task per open generation. `notify` wakes it; `progress` tells and awaits how far it is."""
+
+    def __init__(
+        self,
+        store: Store,
+        collection: Collection,
+        generation: Generation,
+        index: VectorIndex,
+        embedder: Embedder,
+        *,
+        batch: int,
+        optimize_after: int,
+    ) -> None:
+        self.progress = Progress(generation.applied_seq)
+        self._store, self._collection, self._generation = store, collection, generation
+        self._index, self._embedder = index, embedder
+        self._chunker = Chunker(embedder)
+        self._brings_vectors = collection.spec.embedder.startswith("vectors:")
+        self._batch, self._optimize_after = batch, optimize_after
+        self._durable_seq = generation.applied_seq
+        self._flushed_at = time.monotonic()
+        self._spans: dict[int, int] = {}
+        self._recent: dict[bytes, Float32Array] = {}
+        self._writing = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._upkeep: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin applying changes, from the watermark on."""
+        self._task = asyncio.create_task(self._run(), name=f"indexer {self._generation.index_name}")
+
+    def notify(self, seq: int) -> None:
+        """Tell that the log has grown to `seq`."""
+        self.progress.latest = max(self.progress.latest, seq)
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Stop between two steps, and make what was applied durable."""
+        for task in (self._task, self._upkeep):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        if self.progress.error is None:
+            await self._flush()
+
+    async def optimize(self) -> None:
+        """Take every unindexed row into the index now."""
+        await self._index.optimize()
+
+    async def mend(self, documents: Sequence[int], surplus: Int64Array) -> None:
+        """Apply some documents again as they are now, and remove rows no document accounts for. Durable on return."""
+        # the log's own batches wait meanwhile, so that what is read here cannot overwrite something newer
+        async with self._writing:
+            wanted = list(documents)
+            for start in range(0, len(wanted), self._batch):
+                part = wanted[start : start + self._batch]
+                stored = await self._store.by_key(self._collection, part)
+                batch = await asyncio.to_thread(self._build, self.progress.applied, part, stored)
+                await self._embed(batch)
+                await self._write(batch)
+            if len(surplus):
+                await self._index.delete(surplus)
+            await self._index.flush()
+
+    async def _run(self) -> None:
+        delay = RETRY_FIRST_S
+        while True:
+            try:
+                await self._follow()
+            except asyncio.CancelledError:
+                raise
+            except Exception as exc:
+                told = str(exc) if isinstance(exc, NearfieldError) else f"internal error ({type(exc).__name__})"
+                self.progress.fail(told)
+                log.exception("indexing %s stands still: %s", self._collection.name, told)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, RETRY_MOST_S)
+
+    async def _follow(self) -> None:
+        """Apply changes for ever, three batches in flight: one prepared, one embedded, one applied."""
+        read_seq = self.progress.applied
+        preparing: asyncio.Task[_Batch | None] | None = None
+        applying: asyncio.Task[None] | None = None
+        try:
+            while True:
+                self._wake.clear()
+                batch = await (preparing or self._prepare(read_seq))
+                preparing = None
+                if batch is None:
+                    if applying is not None:
+                        await applying
+                        applying = None
+                        continue
+                    await self._rest()
+                    continue
+                read_seq = batch.last_seq
+                preparing = asyncio.create_task(self._prepare(read_seq))
+                await self._embed(batch)
+                if applying is not None:
+                    await applying
+                applying = asyncio.create_task(self._apply(batch))
+        finally:
+            for task in (preparing, applying):
+                if task is not None:
+                    task.cancel()
+                    with suppress(asyncio.CancelledError, NearfieldError):
+                        await task
+
+    async def _rest(self) -> None:
+        """Nothing to apply: flush after a moment's quiet, then sleep until told."""
+        self.progress.recover()
+        if self._durable_seq < self.progress.applied:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), QUIET_FLUSH_S)
+                return
+            await self._flush()
+        await self._start_upkeep(idle=True)
+        await self._wake.wait()
+
+    # -- one batch -----------------------------------------------------------------------------------------------
+    async def _prepare(self, after: int) -> _Batch | None:
+        changes = await self._store.changes(self._collection, after=after, limit=self._batch)
+        if not changes:
+            return None
+        kinds = {change.document_key: change.kind for change in changes}
+        stored = await self._store.by_key(self._collection, [k for k, kind in kinds.items() if kind is _UPSERT])
+        return await asyncio.to_thread(self._build, changes[-1].seq, list(kinds), stored)
+
+    def _build(self, last_seq: int, wanted: Sequence[int], stored: dict[int, StoredDocument]) -> _Batch:
+        batch = _Batch(last_seq, passages=dict.fromkeys(wanted, 0))
+        documents = list(stored.values())
+        texts = [self._collection.spec.embed.render(document.body) for document in documents]
+        passages = [[text] for text in texts] if self._brings_vectors else self._chunker.split(texts)
+        for document, pieces in zip(documents, passages, strict=True):
+            row = row_of(document.body, self._collection.spec.fields)
+            for ordinal, piece in enumerate(pieces):
+                batch.keys.append(chunk_key(document.key, ordinal))
+                batch.rows.append(row)
+                batch.texts.append(piece)
+                batch.hashes.append(document.vector_hash or text_hash(piece))
+            batch.passages[document.key] = len(pieces)
+        return batch
+
+    async def _embed(self, batch: _Batch) -> None:
+        """Fill `batch.vectors`, embedding only texts whose vector is in no cache, shortest first."""
+        fingerprint = brought(self._collection) if self._brings_vectors else self._embedder.fingerprint
+        known = {digest: self._recent[digest] for digest in batch.hashes if digest in self._recent}
+        known |= await self._store.vectors(fingerprint, [d for d in dict.fromkeys(batch.hashes) if d not in known])
+        new = {digest: text for digest, text in zip(batch.hashes, batch.texts, strict=True) if digest not in known}
+        if new and self._brings_vectors:
+            raise NearfieldError(f"{len(new)} brought vectors are missing from the store")
+        order = sorted(new, key=lambda digest: len(new[digest]))
+        for start in range(0, len(order), EMBED_SLICE):
+            digests = order[start : start + EMBED_SLICE]
+            vectors = await self._embedder.embed([new[digest] for digest in digests], role="document")
+            # what is indexed is what the cache will give back: an index rebuilt from it is the same index
+            vectors = vectors.astype(np.float16).astype(np.float32)
+            await self._store.put_vectors(fingerprint, digests, vectors)
+            known |= zip(digests, vectors, strict=True)
+        self._recent = {digest: known[digest] for digest in order}
+        if batch.hashes:
+            batch.vectors = await asyncio.to_thread(self._stack, batch, known)
+
+    def _stack(self, batch: _Batch, known: dict[bytes, Float32Array]) -> Float32Array:
+        stacked = np.stack([known[digest] for digest in batch.hashes])
+        return check_vectors(stacked, self._generation.dimension, metric=self._generation.index.metric)
+
+    async def _apply(self, batch: _Batch) -> None:
+        async with self._writing:
+            await self._write(batch)
+            self.progress.advance(batch.last_seq)
+            if time.monotonic() - self._flushed_at < FLUSH_EVERY_S:
+                return
+            await self._flush()
+        await self._start_upkeep(idle=False)
+
+    async def _write(self, batch: _Batch) -> None:
+        # read here, not while preparing: the batch before this one may have changed the same documents
+        before = await self._store.spans(self._generation, list(batch.passages))
+        removed, claimed = [], {}
+        for document, now in batch.passages.items():
+            most = max(before.get(document, 1), now)
+            removed += [chunk_key(document, ordinal) for ordinal in range(now, most)]
+            if most > 1:
+                claimed[document] = most
+                self._spans[document] = now
+        if claimed:
+            await self._store.put_spans(self._generation, claimed)
+        if removed:
+            await self._index.delete(np.array(removed, dtype=np.int64))
+        if batch.vectors is not None:
+            keys = np.array(batch.keys, dtype=np.int64)
+            await self._index.upsert(keys, batch.vectors, batch.rows, batch.texts)
+
+    async def _flush(self) -> None:
+        applied, spans = self.progress.applied, self._spans
+        if applied == self._durable_seq and not spans:
+            return
+        self._spans = {}
+        await self._index.flush()
+        await self._store.set_watermark(self._generation, applied, spans=spans)
+        self._durable_seq, self._flushed_at = applied, time.monotonic()
+
+    async def _start_upkeep(self, *, idle: bool) -> None:
+        """Optimise in the background when enough rows are unindexed: fewer are enough when nothing else is to do."""
+        if self._upkeep is not None and not self._upkeep.done():
+            return
+        threshold = self._optimize_after // 10 if idle else self._optimize_after
+        if (await self._index.stats()).unindexed >= max(threshold, 1):
+            self._upkeep = asyncio.create_task(self._keep_up(), name=f"upkeep {self._generation.index_name}")
+
+    async def _keep_up(self) -> None:
+        started = time.monotonic()
+        try:
+            await self._index.optimize()
+        except NearfieldError:
+            log.exception("upkeep of %s failed; searches go on over unindexed rows", self._collection.name)
+        else:
+            log.info("optimised %s in %.1f s", self._collection.name, time.monotonic() - started)
+        await self._store.compact_log(self._collection, self._durable_seq)

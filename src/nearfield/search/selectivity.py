@@ -1,0 +1,85 @@
+"""How many documents pass a filter, estimated on a sample of real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nearfield.domain.documents import document_keys
+from nearfield.domain.errors import NearfieldError
+from nearfield.domain.filters import matches
+from nearfield.domain.rows import row_of
+
+if TYPE_CHECKING:
+    from nearfield.domain.collections import Collection
+    from nearfield.domain.filters import Filter, Row
+    from nearfield.protocols.live import LiveIndex
+    from nearfield.protocols.store import Store
+
+log = logging.getLogger("nearfield.search")
+
+SAMPLE = 1_000  # documents; a share of 1% is then known to about a third of itself
+GROWTH = 1.25  # a sample is drawn anew once the log has grown by this factor
+KEPT_ESTIMATES = 1_000
+
+
+@dataclass(slots=True)
+class _Sample:
+    rows: list[Row]
+    population: int  # passages in the index when drawn
+    seq: int
+    estimates: dict[Filter, float] = field(default_factory=dict)
+
+
+class Selectivity:
+    """Samples of collections, drawn in the background; a search never waits for one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._samples: dict[int, _Sample] = {}
+        self._drawing: dict[int, asyncio.Task[None]] = {}
+
+    def expected(self, collection: Collection, live: LiveIndex, where: Filter) -> float | None:
+        """Passages expected to pass a bound filter; None while no sample is there yet. At most 1 ms a new filter."""
+        sample = self._samples.get(live.generation.id)
+        if sample is None or live.applied_seq > sample.seq * GROWTH + SAMPLE:
+            self._draw(collection, live)
+        if sample is None or not sample.rows:
+            return None
+        share = sample.estimates.get(where)
+        if share is None:
+            if len(sample.estimates) >= KEPT_ESTIMATES:
+                sample.estimates.clear()
+            share = sum(matches(where, row) for row in sample.rows) / len(sample.rows)
+            sample.estimates[where] = share
+        return share * sample.population
+
+    async def close(self) -> None:
+        """Abandon what is being drawn."""
+        for task in self._drawing.values():
+            task.cancel()
+        await asyncio.gather(*self._drawing.values(), return_exceptions=True)
+
+    def _draw(self, collection: Collection, live: LiveIndex) -> None:
+        generation = live.generation.id
+        if generation not in self._drawing:
+            task = asyncio.create_task(self._draw_now(collection, live), name=f"sample of {collection.name}")
+            self._drawing[generation] = task
+            task.add_done_callback(lambda _: self._drawing.pop(generation, None))
+
+    async def _draw_now(self, collection: Collection, live: LiveIndex) -> None:
+        try:
+            seq = live.applied_seq
+            batches = [document_keys(batch) async for batch in live.index.keys()]  # noqa: SIM118 - an engine, not a dict
+            keys = np.concatenate(batches) if batches else np.array([], dtype=np.int64)
+            chosen = np.random.default_rng(0).choice(keys, size=min(SAMPLE, len(keys)), replace=False)
+            documents = await self._store.by_key(collection, sorted(set(chosen.tolist())))
+            fields = collection.spec.fields
+            rows = await asyncio.to_thread(lambda: [row_of(found.body, fields) for found in documents.values()])
+            self._samples[live.generation.id] = _Sample(rows, len(keys), seq)
+        except NearfieldError:
+            log.exception("no sample of %s could be drawn; plans go without", collection.name)

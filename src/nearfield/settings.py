@@ -1,0 +1,135 @@
+"""All that can be configured, in one place. Read once, in wiring; below it only plain values travel."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from nearfield.domain.errors import InvalidSetting
+from nearfield.domain.queries import MAX_LIMIT, MAX_OFFSET
+
+PREFIX = "NEARFIELD_"
+
+
+def _default_models_dir() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "nearfield" / "models"
+
+
+class Settings(BaseSettings):
+    """Values given in code win over `NEARFIELD_*` variables, which win over the defaults."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    data_dir: Path = Field(Path("nearfield-data"), description="Folder of the database and the embedded indexes.")
+    models_dir: Path = Field(
+        default_factory=_default_models_dir, description="Folder where model weights are kept, shared by projects."
+    )
+    environment: Literal["production", "development", "test"] = Field(
+        "production", description="`test` allows the fake `hashing` embedder."
+    )
+    embedder: str = Field("all-MiniLM-L6-v2", description="Embedder of collections that name none.")
+    engine: str = Field("local", description="Engine of collections that name none.")
+    runtime: Literal["auto", "openvino", "onnxruntime"] = Field(
+        "auto", description="What runs ONNX models; auto is OpenVINO on x86-64 and ONNX Runtime elsewhere."
+    )
+    precision: Literal["native", "float32"] = Field(
+        "native", description="Arithmetic of the embedder; native is bfloat16 where the processor has it."
+    )
+    threads: NonNegativeInt = Field(0, description="Threads of the embedder; 0 means one per core.")
+    query_cache_entries: NonNegativeInt = Field(10_000, description="Query embeddings kept in memory.")
+
+    host: str = Field("127.0.0.1", description="Address the service listens on; any but loopback needs api_keys.")
+    port: Annotated[int, Field(ge=0, le=65_535)] = Field(7700, description="Port the service listens on.")
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Keys a client may present, separated by commas; none means an open service on loopback."
+    )
+
+    max_body_bytes: PositiveInt = Field(64 * 1024 * 1024, description="Bytes of one request body; a stream has none.")
+    max_batch_documents: PositiveInt = Field(10_000, description="Documents in one JSON list.")
+    max_limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = Field(MAX_LIMIT, description="Hits one search may ask.")
+    max_offset: Annotated[int, Field(ge=0, le=MAX_OFFSET)] = Field(MAX_OFFSET, description="Hits one may skip.")
+    max_filter_nodes: PositiveInt = Field(500, description="Conditions in one filter.")
+    max_text_length: PositiveInt = Field(1_000_000, description="Characters of one document's embedded text.")
+
+    search_timeout_s: PositiveFloat = Field(10.0, description="Seconds for one search, all stages together.")
+    wait_timeout_s: PositiveFloat = Field(30.0, description="Seconds a search waits for the changes it asked for.")
+    shutdown_timeout_s: PositiveFloat = Field(20.0, description="Seconds given to requests in flight at shutdown.")
+
+    index_batch: PositiveInt = Field(2_048, description="Changes applied to an index between two watermarks.")
+    optimize_after: PositiveInt = Field(
+        20_000, description="Unindexed rows, at least, before an index is optimised in the background."
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
+    log_format: Literal["text", "json"] = Field("text", description="Form of a log line.")
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
+
+    def check_exposure(self, host: str | None = None) -> None:
+        """Raise InvalidSetting when `host` (default: the setting) is reachable from outside and no API key is set."""
+        host = self.host if host is None else host
+        if self.api_keys or _is_loopback(host):
+            return
+        raise InvalidSetting(
+            f"host {host} is reachable from other machines and no API key is set; "
+            f"set {PREFIX}API_KEYS or listen on 127.0.0.1",
+            field="host",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(**given: Any) -> Settings:
+    """Settings from the environment and from values given in code (None means not given).
+
+    Raises InvalidSetting for an unknown NEARFIELD_* variable, an unknown name, or an impossible value.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for variable in os.environ:
+        if variable.upper().startswith(PREFIX) and variable.upper() not in known:
+            near = get_close_matches(variable.upper(), known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else "; `nearfield config` lists the known ones"
+            raise InvalidSetting(f"unknown setting {variable}{hint}", field=variable)
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InvalidSetting(f"setting {name}: {first['msg'].lower()}", field=name) from exc
+
+
+def settings_with_origin(settings: Settings) -> list[tuple[str, str, str, str]]:
+    """(name, value shown, origin, description) of each setting; secrets are counted, never shown.
+
+    origin: the variable's name, `default`, or `given` (in code or by a flag).
+    """
+    rows = []
+    for name, info in Settings.model_fields.items():
+        value = getattr(settings, name)
+        shown = f"{len(value)} set" if name == "api_keys" else str(value)
+        given = name in settings.model_fields_set
+        origin = (_variable(name) or "given") if given else "default"
+        rows.append((name, shown, origin, info.description or ""))
+    return rows
+
+
+def _variable(name: str) -> str | None:
+    wanted = PREFIX + name.upper()
+    return next((variable for variable in os.environ if variable.upper() == wanted), None)
