@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -166,9 +167,11 @@ def _plain_integer(text: str) -> bool:
 
 
 def _plain_number(text: str) -> bool:
-    """A number, unless written like a code or a telephone number: 00123, +49."""
+    """A finite number, unless written like a code or a telephone number: 00123, +49."""
+    if not NUMBER.match(text) or text[0] == "+" or not math.isfinite(float(text)):
+        return False
     digits = text.removeprefix("-")
-    return bool(NUMBER.match(text)) and text[0] != "+" and not (digits[0] == "0" and digits[1:2].isdigit())
+    return not (digits[0] == "0" and digits[1:2].isdigit())
 
 
 def _json_lists(texts: Sequence[str]) -> list[Any]:

@@ -36,7 +36,7 @@ def row_of(body: Mapping[str, Any], fields: Mapping[str, FieldType]) -> Row:
 
     Missing, null, an empty list and (outside text and keyword) a blank string are absent; other keys of the body are
     passed over. An int field takes 5.0, a float field takes 5; a datetime becomes microseconds since 1970 UTC; a list
-    field takes a list only, without nulls.
+    field takes a list only, whose nulls are passed over.
     Raises InvalidDocument, its `field` the name of the field at fault.
     """
     row: Row = {}
@@ -62,7 +62,8 @@ def _field_value(value: object, kind: FieldType) -> FieldValue:
     found = []
     for i, item in enumerate(value):
         try:
-            found.append(read(item))
+            if item is not None:
+                found.append(read(item))
         except Misfit as exc:
             raise Misfit(f"[{i}]: {exc}") from exc
     return tuple(found)  # type: ignore[return-value]
