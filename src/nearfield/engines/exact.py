@@ -19,7 +19,7 @@ from nearfield.domain.errors import EngineUnavailable, UnsupportedByEngine
 from nearfield.domain.schema import IndexKind, Metric
 from nearfield.engines.bm25 import Bm25
 from nearfield.engines.durable import disk_errors, sync_folder, tree_bytes
-from nearfield.engines.ranking import EVERY_FILTER, admit_rows, admit_vectors, no_matches, ranked
+from nearfield.engines.ranking import EVERY_FILTER, admit_limit, admit_rows, admit_vectors, no_matches, ranked
 from nearfield.engines.segments import Segment, SegmentFiles
 from nearfield.engines.spec_file import SPEC_FILE, check_stored_spec, write_spec
 from nearfield.protocols.engine import EngineCapabilities, IndexStats, check_spec, unclaimed
@@ -128,7 +128,7 @@ class ExactIndex:
 
     async def upsert(self, keys: Int64Array, vectors: Float32Array, rows: Sequence[Row], texts: Sequence[str]) -> None:
         vectors = admit_vectors(vectors, self._spec.dimension, self._spec.settings.metric)
-        admit_rows(keys, vectors, rows, texts)
+        admit_rows(keys, vectors, rows, texts, self._spec.fields)
 
         def put() -> None:
             self._rows.put(keys, vectors, rows, texts)
@@ -153,10 +153,12 @@ class ExactIndex:
     ) -> Matches:
         if effort is not None:
             raise UnsupportedByEngine("engine exact compares every row; it has no effort", field="effort")
+        admit_limit(limit)
         vector = admit_vectors(vector, self._spec.dimension, self._spec.settings.metric)
         return await self._run("searching", lambda: self._rows.nearest(vector, limit, where))
 
     async def lexical(self, text: str, *, limit: int, where: Filter | None = None) -> Matches:
+        admit_limit(limit)
         return await self._run("searching", lambda: self._rows.lexical(text, limit, where))
 
     async def count(self, where: Filter | None = None) -> int:

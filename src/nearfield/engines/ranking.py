@@ -12,7 +12,7 @@ from nearfield.domain.hits import Matches
 from nearfield.domain.schema import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from nearfield.domain.documents import Float32Array, Int64Array
     from nearfield.domain.filters import Filter, Row
@@ -59,18 +59,32 @@ def admit_vectors(vectors: Float32Array, dimension: int, metric: Metric) -> Floa
     return given
 
 
-def admit_rows(keys: Int64Array, vectors: Float32Array, rows: Sequence[Row], texts: Sequence[str]) -> None:
-    """Raise ValueError, a defect of the caller, unless all four tell of the same rows, each key once and 0 or more."""
+def admit_limit(limit: int) -> None:
+    """Raise ValueError, a defect of the caller, for a limit below 1."""
+    if limit < 1:
+        raise ValueError(f"limit is {limit}; expected at least 1")
+
+
+def admit_rows(
+    keys: Int64Array,
+    vectors: Float32Array,
+    rows: Sequence[Row],
+    texts: Sequence[str],
+    fields: Container[str],
+) -> None:
+    """Raise ValueError, a defect of the caller, unless all tell of the same rows, each key once and 0 or more, with no
+    field that was not declared."""
     if keys.ndim != 1 or not len(keys) == len(vectors) == len(rows) == len(texts) or vectors.ndim != 2:
         raise ValueError(f"{keys.shape} keys, {vectors.shape} vectors, {len(rows)} rows, {len(texts)} texts")
     if len(keys) and (keys.min() < 0 or len(np.unique(keys)) != len(keys)):
         raise ValueError("keys must be 0 or more, each once")
+    unknown = next((name for row in rows for name in row if name not in fields), None)
+    if unknown is not None:
+        raise ValueError(f"a row holds field {unknown!r}, which the index was not told of")
 
 
 def ranked(keys: Int64Array, scores: Float32Array, limit: int) -> Matches:
     """The best `limit` of some rows, best first, ties in order of key."""
-    if limit < 1:
-        raise ValueError(f"limit is {limit}; expected at least 1")
     if len(keys) > limit:
         bar = np.partition(scores, len(scores) - limit)[len(scores) - limit]
         kept = scores >= bar  # all that tie with the last place, so that keys decide

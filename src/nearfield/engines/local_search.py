@@ -1,0 +1,173 @@
+"""Questions to a zvec collection, asked as often as it takes for the answer to be what the seam promises.
+
+All of it blocks and belongs in a thread; zvec releases the GIL while it works.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from nearfield.domain.errors import EngineUnavailable, UnsupportedByEngine
+from nearfield.domain.schema import IndexKind, Metric, Quantization
+from nearfield.engines.local_schema import SLICE, SLICES, TEXT, VECTOR, query_param, sdk, utf8
+from nearfield.engines.ranking import no_matches, ranked
+from nearfield.engines.words import without_stop_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nearfield.domain.documents import Float32Array, Int64Array
+    from nearfield.domain.hits import Matches
+    from nearfield.protocols.engine import IndexSpec
+
+    Found = tuple[Int64Array, Float32Array]
+
+MAX_HITS: Final = 100_000
+"""The most rows zvec gives for one query."""
+_SPARE = 8  # hits asked beyond the limit, to see whether the last place is tied
+_ANN_TIES = 1_024  # how far beyond the limit an approximate search looks for ties
+_PAGE = 1_000  # vectors fetched at a time
+
+
+class Searcher:
+    """Reads one open collection. `max_hits` is for tests."""
+
+    def __init__(self, collection: Any, spec: IndexSpec, *, max_hits: int = MAX_HITS) -> None:
+        self._collection = collection
+        self._spec = spec
+        self._max_hits = max_hits
+
+    def rows(self) -> int:
+        """Rows stored."""
+        return int(self._collection.stats.doc_count)
+
+    def nearest(
+        self, vector: Float32Array, *, limit: int, where: str | None, effort: int | None, exact: bool
+    ) -> Matches:
+        """The nearest rows. A graph may give up before it has found enough; then every row is compared."""
+        limit = self._affordable(limit)
+        if limit and (not exact or self._compares_all()):
+
+            def ask(hits: int, *, everything: bool) -> Found:
+                return self._by_vector(vector, hits, where, effort, everything=everything)
+
+            found = self._untied(limit, lambda hits: ask(hits, everything=exact), patient=exact)
+            if exact or len(found) == limit:
+                return found
+            if self._compares_all():
+                return self._untied(limit, lambda hits: ask(hits, everything=True), patient=True)
+        return self._by_reading(vector, limit, where) if limit else no_matches()
+
+    def lexical(self, text: str, *, limit: int, where: str | None) -> Matches:
+        """The rows that hold any of the words."""
+        limit, words = self._affordable(limit), utf8(without_stop_words(text))
+        if not limit or not words.strip():
+            return no_matches()
+        zvec = sdk()
+        query = zvec.Query(TEXT, fts=zvec.Fts(match_string=words))
+
+        def ask(hits: int) -> Found:
+            return _pairs(self._ask(query, hits, where))
+
+        return self._untied(limit, ask, patient=True)
+
+    def passing(self, where: str | None) -> Int64Array:
+        """Keys of the rows that pass, in no order. More than zvec gives at once are had slice by slice."""
+        rows = self.rows()
+        if rows < self._max_hits:
+            return _keys(self._ask(None, self._max_hits, where))
+        parts = min(SLICES, math.ceil(2 * rows / self._max_hits))
+        edges = [round(part * SLICES / parts) for part in range(parts + 1)]
+        pieces = [self._slice(low, high, where) for low, high in pairwise(edges)]
+        return np.concatenate(pieces)
+
+    def vectors(self, keys: Int64Array) -> tuple[Int64Array, Float32Array]:
+        """Stored vectors, those found, in the order asked."""
+        names = [str(key) for key in keys.tolist()]
+        found: dict[str, Any] = {}
+        for start in range(0, len(names), _PAGE):
+            found |= self._collection.fetch(names[start : start + _PAGE], output_fields=[], include_vector=True)
+        here = [name for name in names if name in found]
+        vectors = np.array([found[name].vectors[VECTOR] for name in here], np.float32)
+        return np.array(here, np.int64), vectors.reshape(len(here), self._spec.dimension)
+
+    def _affordable(self, limit: int) -> int:
+        """The limit, or the number of rows when there are fewer. Raises UnsupportedByEngine beyond what zvec gives."""
+        limit = min(limit, self.rows())
+        if limit > self._max_hits:
+            raise UnsupportedByEngine(
+                f"engine local gives at most {self._max_hits} hits to one search, not {limit}", field="limit"
+            )
+        return limit
+
+    def _compares_all(self) -> bool:
+        """Whether zvec itself can compare every row at full precision. It scans quantized codes, or has no scan."""
+        settings = self._spec.settings
+        return settings.quantization is Quantization.NONE and settings.kind is not IndexKind.DISKANN
+
+    def _untied(self, limit: int, ask: Callable[[int], Found], *, patient: bool) -> Matches:
+        """Ask for a few more than wanted until the last place is not tied, so that keys decide who gets it.
+
+        patient: however many tie; else give up after some.
+        """
+        most = self._max_hits if patient else min(self._max_hits, limit + _ANN_TIES)
+        hits = min(limit + _SPARE, most)
+        while True:
+            keys, scores = ask(hits)
+            if len(keys) < hits or hits == most or scores[-1] < scores[limit - 1]:
+                return ranked(keys, scores, limit)
+            hits = min(4 * hits, most)
+
+    def _by_vector(
+        self, vector: Float32Array, hits: int, where: str | None, effort: int | None, *, everything: bool
+    ) -> Found:
+        param = query_param(self._spec.settings, effort=effort, limit=hits, rows=self.rows(), everything=everything)
+        keys, given = _pairs(self._ask(sdk().Query(VECTOR, vector=vector, param=param), hits, where))
+        match self._spec.settings.metric:
+            case Metric.COSINE:  # zvec gives 1 - cosine
+                return keys, (1 - given.astype(np.float64)).astype(np.float32)
+            case Metric.EUCLIDEAN:  # zvec gives the square
+                return keys, -np.sqrt(np.maximum(given, 0))
+        return keys, given
+
+    def _by_reading(self, vector: Float32Array, limit: int, where: str | None) -> Matches:
+        """Compare every row that passes outside of zvec: about 50 microseconds a row."""
+        keys = self.passing(where)
+        wide = vector.astype(np.float64)
+        parts = [self._similarities(keys[start : start + _PAGE], wide) for start in range(0, len(keys), _PAGE)]
+        if not parts:
+            return no_matches()
+        return ranked(np.concatenate([k for k, _ in parts]), np.concatenate([s for _, s in parts]), limit)
+
+    def _similarities(self, keys: Int64Array, vector: np.ndarray[Any, np.dtype[np.float64]]) -> Found:
+        here, block = self.vectors(keys)
+        wide = block.astype(np.float64)
+        if self._spec.settings.metric is Metric.EUCLIDEAN:
+            return here, np.asarray(-np.linalg.norm(wide - vector, axis=1), np.float32)
+        return here, np.asarray(wide @ vector, np.float32)
+
+    def _slice(self, low: int, high: int, where: str | None) -> Int64Array:
+        """Keys of slices `low` to `high - 1`. See local_filters for why each bound comes with an equality."""
+        bounds = f"({SLICE} > {low} OR {SLICE} = {low}) AND ({SLICE} < {high} OR {SLICE} = {high - 1})"
+        found = self._ask(None, self._max_hits, f"{bounds} AND {where}" if where else bounds)
+        if len(found) < self._max_hits:
+            return _keys(found)
+        if high - low == 1:
+            raise EngineUnavailable(f"more than {self._max_hits} rows in one slice of index {self._spec.name!r}")
+        middle = (low + high) // 2
+        return np.concatenate([self._slice(low, middle, where), self._slice(middle, high, where)])
+
+    def _ask(self, query: Any, hits: int, where: str | None) -> list[Any]:
+        return self._collection.query(query, topk=hits, filter=where, output_fields=[])  # type: ignore[no-any-return]
+
+
+def _keys(found: list[Any]) -> Int64Array:
+    return np.fromiter((int(doc.id) for doc in found), np.int64, len(found))
+
+
+def _pairs(found: list[Any]) -> Found:
+    return _keys(found), np.fromiter((doc.score for doc in found), np.float32, len(found))
