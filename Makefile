@@ -1,0 +1,57 @@
+# Everything runs in a virtual environment inside the checkout; `make help` lists what there is.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check bench docs lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := build/demo
+READY := $(VENV)/.ready
+RUN_READY := $(VENV)/.run-ready
+JOBS ?= 2
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_READY): $(BIN)/python pyproject.toml requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv --no-deps -e .
+	@touch $@
+
+$(READY): $(RUN_READY) requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv -r requirements-dev.lock
+	@touch $@
+
+demo: $(RUN_READY) ## from nothing to answers: weights, catalogue, six queries
+	@BIN=$(BIN) DATA=$(DEMO) sh examples/demo.sh
+
+test: $(READY) ## every test that takes seconds
+	$(BIN)/python -m pytest -n $(JOBS)
+
+test-all: $(READY) ## the heavy ones: crashes, large imports, real models
+	$(BIN)/python -m pytest -n $(JOBS) -m heavy
+
+check: $(READY) ## style, types, floors, docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+docs: $(READY) ## write the generated pages of docs/reference
+	$(BIN)/python docs/generate.py
+
+bench: $(READY) ## measure import, search and engine beside their bare parts
+	$(BIN)/python -m benchmarks
+
+lock: $(READY) ## pin the newest versions the ranges in pyproject.toml allow
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.lock --upgrade
+	$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock --upgrade
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

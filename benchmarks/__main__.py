@@ -1,0 +1,27 @@
+"""`python -m benchmarks [NAME...]`: all of them when none is named."""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks import filtered, imports, latency
+from benchmarks.report import write
+
+BENCHMARKS = {"imports": imports.run, "filtered": filtered.run, "latency": latency.run}
+
+
+def main() -> None:
+    """Run, print, and write docs/benchmarks.md."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="measure Nearfield beside its bare parts")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(BENCHMARKS)}")
+    parser.add_argument("--rows", type=int, default=100_000, help="listings in the collection searched (default all)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each comparison")
+    asked = parser.parse_args()
+    for name in asked.names or list(BENCHMARKS):
+        if name not in BENCHMARKS:
+            parser.error(f"no benchmark {name}; there are {', '.join(BENCHMARKS)}")
+        print(write(BENCHMARKS[name](rows=asked.rows, rounds=asked.rounds)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

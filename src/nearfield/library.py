@@ -1,0 +1,319 @@
+"""The synchronous face: `nearfield.open()`. An event loop in a thread of its own; each method hands it a coroutine."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import numpy as np
+
+from nearfield.domain.errors import CollectionNotFound, InvalidDocument, InvalidRequest, ShuttingDown
+from nearfield.domain.filter_json import parse_json
+from nearfield.domain.filter_text import parse_text
+from nearfield.domain.plans import Mode
+from nearfield.domain.queries import Search, Similar
+from nearfield.domain.spec_json import field_type, spec_from_json
+from nearfield.protocols.source import SourceRow
+from nearfield.settings import load_settings
+from nearfield.wiring import open_backend, open_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from nearfield.domain.documents import StoredDocument, WriteReceipt
+    from nearfield.domain.filters import Filter
+    from nearfield.domain.hits import Answer
+    from nearfield.domain.reports import CheckReport, CollectionStatus, ImportProgress, ImportReport, UpsertResult
+    from nearfield.wiring import Backend
+
+T = TypeVar("T")
+Where = dict[str, Any] | str
+"""A filter in either spelling: JSON, `{"price": {"$lte": 100}}`, or text, `"price <= 100"`."""
+
+
+def open(data_dir: str | Path = "nearfield-data", **settings: Any) -> Database:  # noqa: A001 - reads as nearfield.open
+    """Open a data directory, made when absent, and everything in it. One process at a time.
+
+    settings: any of `nearfield config`, by name (`embedder="paraphrase-MiniLM-L3-v2"`).
+    Raises DataDirInUse, InvalidSetting, StoreUnavailable.
+    """
+    return Database(Path(data_dir), settings)
+
+
+class _Loop:
+    """An event loop in a daemon thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="nearfield", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine there and wait for it; an interrupt here cancels it."""
+        if not self._thread.is_alive():
+            work.close()
+            raise ShuttingDown("this database was closed; open it again")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def _at_exit(close: Callable[[], None]) -> None:
+    """Close before the interpreter's thread pools go, which `atexit` is too late for. Nothing durable depends on it."""
+    register = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        register(close)
+
+
+class Database:
+    """An open data directory. Close it, or use it in a `with`; an exit of the process closes it too. Thread-safe."""
+
+    def __init__(self, data_dir: Path, settings: Mapping[str, Any]) -> None:
+        self._loop = _Loop()
+        try:
+            self._backend: Backend = self._loop.run(open_backend(load_settings(data_dir=data_dir, **settings)))
+        except BaseException:
+            self._loop.stop()
+            raise
+        self._closing = threading.Lock()
+        self._closed = False
+        _at_exit(self.close)
+
+    def collection(
+        self,
+        name: str,
+        *,
+        embed: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+        embedder: str | None = None,
+        engine: str | None = None,
+        index: Mapping[str, Any] | None = None,
+    ) -> CollectionHandle:
+        """A collection by name; made when it does not exist, for which `embed` must be given.
+
+        embed: the text that is embedded, `"{name}: {description}"`. fields: what filters may use, by type: `float`,
+        `int`, `bool`, `str`, `datetime`, `list[str]`, or a name like `"keyword"`, `"text"`, `"geo"`.
+        index: `{"kind": "hnsw", "m": 16, "quantization": "none", "metric": "cosine"}`, any part of it.
+        Raises CollectionConflict when it exists and what is given here differs, CollectionNotFound, InvalidSchema.
+        """
+        given = {"embed": embed, "embedder": embedder, "engine": engine, "index": index and dict(index)}
+        if fields is not None:
+            given["fields"] = {name: field_type(value) for name, value in fields.items()}
+        body = {key: value for key, value in given.items() if value is not None}
+        self._loop.run(_ensure(self._backend, name, body))
+        return CollectionHandle(self._loop, self._backend, name)
+
+    def collections(self) -> list[str]:
+        """The names of all collections, sorted."""
+        return [collection.name for collection in self._loop.run(self._backend.catalog.list())]
+
+    def drop(self, name: str) -> None:
+        """Remove a collection and all it holds. Raises CollectionNotFound."""
+        self._loop.run(self._backend.catalog.drop(name))
+
+    def close(self) -> None:
+        """Finish what was accepted and close. Idempotent."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                self._loop.run(self._backend.close())
+            finally:
+                self._loop.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+async def _ensure(backend: Backend, name: str, body: dict[str, Any]) -> None:
+    if not body:
+        await backend.catalog.get(name)
+        return
+    if "embed" not in body:
+        try:
+            known = await backend.catalog.get(name)
+        except CollectionNotFound as exc:
+            raise CollectionNotFound(
+                f'no collection {name!r}; give embed="{{field}}: {{field}}" to make it', field="embed"
+            ) from exc
+        body["embed"] = known.spec.embed.source
+    await backend.catalog.create(spec_from_json(name, backend.with_defaults(body)))
+
+
+class CollectionHandle:
+    """One collection. A search here sees every write made through this handle before it."""
+
+    def __init__(self, loop: _Loop, backend: Backend, name: str) -> None:
+        self._loop, self._backend, self.name = loop, backend, name
+        self._written_seq = 0
+
+    def upsert(
+        self, documents: Mapping[str, Any] | Iterable[Mapping[str, Any]], *, id_field: str = "id"
+    ) -> UpsertResult:
+        """Insert or replace documents by id; durable on return. Unchanged ones cost nothing.
+
+        A document that cannot be taken is told in `rejected` (its line is its place, from 1) and the others go in.
+        Raises InvalidDocument when none of them could be taken.
+        """
+        bodies = [documents] if isinstance(documents, Mapping) else list(documents)
+        rows = [SourceRow(line, body) for line, body in enumerate(bodies, start=1)]
+        result = self._loop.run(self._backend.documents.upsert(self.name, rows, id_field=id_field))
+        if result.rejected and not result.accepted:
+            first = result.rejected[0]
+            raise InvalidDocument(f"document {first.line}: {first.detail}")
+        self._note(result.receipt)
+        return result
+
+    def patch(self, id: str, changes: Mapping[str, Any]) -> WriteReceipt:
+        """Change some fields of a document (JSON merge patch: None removes a field). Raises DocumentNotFound."""
+        return self._note(self._loop.run(self._backend.documents.patch(self.name, id, changes)))
+
+    def delete(self, ids: str | Sequence[str] | None = None, *, where: Where | None = None) -> int:
+        """Delete by id or by filter, one of them; how many documents were deleted."""
+        if (ids is None) == (where is None):
+            raise InvalidRequest("give either ids or where, one of them", field="ids")
+        documents = self._backend.documents
+        if where is not None:
+            work = documents.delete_where(self.name, parse_where(where))
+        else:
+            work = documents.delete(self.name, [ids] if isinstance(ids, str) else list(ids or ()))
+        return self._note(self._loop.run(work)).deleted
+
+    def get(self, id: str) -> dict[str, Any]:
+        """The document of an id. Raises DocumentNotFound."""
+        return dict(self._loop.run(self._backend.documents.get(self.name, id)).body)
+
+    def search(
+        self,
+        query: str | None = None,
+        *,
+        vector: npt.ArrayLike | None = None,
+        where: Where | None = None,
+        limit: int = 10,
+        offset: int = 0,
+        mode: Mode | str | None = None,
+        exact: bool = False,
+        ef: int | None = None,
+    ) -> Answer:
+        """Find documents by meaning and words. Iterate over the answer for its hits, best first; `plan` tells how.
+
+        mode: "hybrid" (default for a query), "semantic" (default for a vector) or "lexical". exact: compare every
+        vector. ef: candidates the index keeps while searching; more is slower and finds more.
+        Always min(limit, matching documents) hits. Raises InvalidRequest, InvalidFilter.
+        """
+        ask = Search(
+            query=query,
+            vector=None if vector is None else np.asarray(vector, dtype=np.float32),
+            where=None if where is None else parse_where(where),
+            limit=limit,
+            offset=offset,
+            mode=None if mode is None else parse_mode(mode),
+            exact=exact,
+            effort=ef,
+            min_seq=self._written_seq,
+        )
+        return self._loop.run(self._backend.searches.search(self.name, ask))
+
+    def similar(
+        self,
+        ids: str | Sequence[str] = (),
+        *,
+        texts: Sequence[str] = (),
+        unlike_ids: Sequence[str] = (),
+        unlike_texts: Sequence[str] = (),
+        where: Where | None = None,
+        limit: int = 10,
+    ) -> Answer:
+        """Find documents like some documents or texts, and unlike others. The documents named are never hits."""
+        ask = Similar(
+            ids=(ids,) if isinstance(ids, str) else tuple(ids),
+            texts=tuple(texts),
+            unlike_ids=tuple(unlike_ids),
+            unlike_texts=tuple(unlike_texts),
+            where=None if where is None else parse_where(where),
+            limit=limit,
+            min_seq=self._written_seq,
+        )
+        return self._loop.run(self._backend.searches.similar(self.name, ask))
+
+    def import_files(
+        self,
+        *paths: str | Path,
+        id_field: str | None = "id",
+        rejected_file: str | Path | None = None,
+        on_progress: Callable[[ImportProgress], None] | None = None,
+    ) -> ImportReport:
+        """Take in csv, jsonl or parquet files, packed or not, and wait until all of it is searchable.
+
+        id_field: None derives ids from the content. Run again after an interruption, it goes on where it was.
+        on_progress: called from the database's own thread. Raises InvalidFile.
+        """
+        work = self._backend.documents.import_sources(
+            self.name,
+            open_files(paths),
+            id_field=id_field,
+            rejected_file=None if rejected_file is None else Path(rejected_file),
+            on_progress=on_progress,
+        )
+        report = self._loop.run(work)
+        self._written_seq = max(self._written_seq, report.seq)
+        return report
+
+    def export(self) -> Iterator[dict[str, Any]]:
+        """Every document, in the order first stored, read in pages."""
+        pages = self._backend.documents.export(self.name)
+        while (document := self._loop.run(anext_or_none(pages))) is not None:
+            yield dict(document.body)
+
+    def count(self) -> int:
+        """Documents stored."""
+        return self.status().documents
+
+    def status(self) -> CollectionStatus:
+        """How the collection is: documents, pending changes, size."""
+        return self._loop.run(self._backend.catalog.status(self.name))
+
+    def check(self, *, repair: bool = False) -> CheckReport:
+        """Compare the store with the index; `repair` mends what differs."""
+        return self._loop.run(self._backend.catalog.check(self.name, repair=repair))
+
+    def _note(self, receipt: WriteReceipt) -> WriteReceipt:
+        self._written_seq = max(self._written_seq, receipt.seq)
+        return receipt
+
+
+async def anext_or_none(documents: Any) -> StoredDocument | None:
+    """The next of an async iterator, None at its end."""
+    found: StoredDocument | None = await anext(documents, None)
+    return found
+
+
+def parse_where(where: Where) -> Filter:
+    """A filter from either spelling. Raises InvalidFilter."""
+    return parse_text(where) if isinstance(where, str) else parse_json(where)
+
+
+def parse_mode(mode: Mode | str) -> Mode:
+    """Raises InvalidRequest naming the modes."""
+    try:
+        return Mode(mode)
+    except ValueError as exc:
+        known = ", ".join(Mode)
+        raise InvalidRequest(f"unknown mode {mode!r}; expected one of {known}", field="mode") from exc

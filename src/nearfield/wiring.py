@@ -1,0 +1,308 @@
+"""Settings → running parts. The only file, with the shipped test suites, that names concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from nearfield.domain.errors import (
+    DataDirInUse,
+    EmbedderUnavailable,
+    InvalidSetting,
+    ShuttingDown,
+    UnsupportedByEngine,
+)
+from nearfield.domain.schema import IndexKind
+from nearfield.indexing.catalog import Catalog
+from nearfield.indexing.documents import Documents
+from nearfield.indexing.generations import Generations
+from nearfield.search.service import SearchService
+from nearfield.sources.files import open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from nearfield.models.shelf import Shelf, ShelfEntry
+    from nearfield.models.source import Transfer
+    from nearfield.protocols.embedder import Embedder
+    from nearfield.protocols.engine import EngineCapabilities, VectorEngine
+    from nearfield.protocols.source import Source
+    from nearfield.protocols.store import Store
+    from nearfield.settings import Settings
+
+log = logging.getLogger("nearfield")
+
+ENGINE_GROUP = "nearfield.engines"
+GIVEN_PREFIX = "vectors:"
+SENTENCE_TRANSFORMERS_PREFIX = "sentence-transformers:"
+
+
+# -- engines -----------------------------------------------------------------------------------------------------------
+def engine_class(name: str) -> type[VectorEngine]:
+    """The engine of an entry point's name. Raises UnsupportedByEngine naming those installed."""
+    found = {entry.name: entry for entry in entry_points(group=ENGINE_GROUP)}
+    if name not in found:
+        raise UnsupportedByEngine(
+            f"no engine {name!r} is installed; installed are {', '.join(sorted(found))}", field="engine"
+        )
+    loaded: type[VectorEngine] = found[name].load()
+    return loaded
+
+
+def engine_capabilities() -> dict[str, EngineCapabilities]:
+    """What each installed engine claims, by name, without connecting to any."""
+    names = sorted(entry.name for entry in entry_points(group=ENGINE_GROUP))
+    return {name: engine_class(name).capabilities for name in names}
+
+
+class EnginePool:
+    """One engine object per name, over a folder of its own in the data directory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._engines: dict[str, VectorEngine] = {}
+
+    def get(self, name: str) -> VectorEngine:
+        if name not in self._engines:
+            self._engines[name] = engine_class(name).at(self._folder / name)
+        return self._engines[name]
+
+    async def close(self) -> None:
+        for engine in self._engines.values():
+            await engine.close()
+
+
+# -- embedders ---------------------------------------------------------------------------------------------------------
+class EmbedderPool:
+    """One embedder per name, wrapped, shared by every collection that uses it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._embedders: dict[str, Embedder] = {}
+        self._lock = asyncio.Lock()
+
+    async def get(self, name: str) -> Embedder:
+        """Build an embedder when first asked for; its weights are fetched then if they are not on disk.
+
+        Raises ModelUnknown, ModelUnreachable, ModelDamaged, MissingDependency, InvalidSetting.
+        """
+        async with self._lock:
+            if name not in self._embedders:
+                self._embedders[name] = await asyncio.to_thread(build_embedder, name, self._settings)
+            return self._embedders[name]
+
+    async def close(self) -> None:
+        for embedder in self._embedders.values():
+            await embedder.close()
+
+
+def build_embedder(name: str, settings: Settings) -> Embedder:
+    """The embedder of a name. Blocks; fetches weights that are not on disk.
+
+    name: a known model, a local folder, `sentence-transformers:<model>`, `vectors:<dimension>`, or `hashing` (tests).
+    Queries are batched across concurrent requests and their vectors kept; documents go straight through.
+    Raises ModelUnknown, ModelUnreachable, ModelDamaged, MissingDependency, InvalidSetting.
+    """
+    if name.startswith(GIVEN_PREFIX):
+        from nearfield.embedders.given import GivenVectors
+
+        return GivenVectors.named(name)
+    if name == "hashing":
+        return _hashing(settings)
+    from nearfield.embedders.batching import BatchingEmbedder
+    from nearfield.embedders.cached import CachedEmbedder
+
+    return CachedEmbedder(BatchingEmbedder(bare_embedder(name, settings)), entries=settings.query_cache_entries)
+
+
+def bare_embedder(name: str, settings: Settings) -> Embedder:
+    """The embedder of a model, without wrappers. See `build_embedder`."""
+    if name.startswith(SENTENCE_TRANSFORMERS_PREFIX):
+        return _sentence_transformers(name.removeprefix(SENTENCE_TRANSFORMERS_PREFIX))
+    weights = model_shelf(settings).weights(name)
+    match weights.kind:
+        case "onnx":
+            from nearfield.embedders.onnx import OnnxEmbedder
+
+            return OnnxEmbedder(
+                weights.folder,
+                name=weights.name,
+                digest=weights.digest,
+                runtime=settings.runtime,
+                precision=settings.precision,
+                threads=settings.threads,
+                cache_dir=settings.models_dir / "compiled",
+            )
+        case "static":
+            from nearfield.embedders.static import StaticEmbedder
+
+            return StaticEmbedder(weights.folder, name=weights.name, digest=weights.digest)
+        case "sentence-transformers":
+            return _sentence_transformers(str(weights.folder))
+
+
+def _sentence_transformers(model: str) -> Embedder:
+    from nearfield.embedders.sentence_transformers import SentenceTransformersEmbedder
+
+    return SentenceTransformersEmbedder(model)
+
+
+def _hashing(settings: Settings) -> Embedder:
+    from nearfield.embedders.hashing import HashingEmbedder
+
+    if settings.environment != "test":
+        raise InvalidSetting(
+            "embedder hashing is a fake for tests and knows no meaning; set NEARFIELD_ENVIRONMENT=test to use it, "
+            "or name a real model (`nearfield model list`)",
+            field="embedder",
+        )
+    return HashingEmbedder()
+
+
+def model_shelf(settings: Settings) -> Shelf:
+    """The folder of weights."""
+    from nearfield.models.shelf import Shelf
+
+    return Shelf(settings.models_dir)
+
+
+def model_catalogue(settings: Settings) -> list[ShelfEntry]:
+    """Every model known by name, and whether its weights are on disk."""
+    return model_shelf(settings).listing()
+
+
+def pull_model(settings: Settings, name: str, on_progress: Callable[[Transfer], None] | None = None) -> Path:
+    """Fetch a model's weights and check them; the folder they are in. Blocks.
+
+    Raises ModelUnknown, ModelUnreachable, ModelDamaged, DiskFull.
+    """
+    shelf = model_shelf(settings)
+    weights = shelf.weights(name) if on_progress is None else shelf.weights(name, report=on_progress)
+    return weights.folder
+
+
+def open_files(paths: Iterable[str | Path]) -> list[Source]:
+    """A source per file. Raises InvalidFile."""
+    return [open_source(path) for path in paths]
+
+
+# -- the whole ---------------------------------------------------------------------------------------------------------
+@dataclass(slots=True, eq=False)
+class Backend:
+    """All running parts over one data directory."""
+
+    settings: Settings
+    store: Store
+    catalog: Catalog
+    documents: Documents
+    searches: SearchService
+    embedders: EmbedderPool
+    generations: Generations
+    _stack: AsyncExitStack
+    _warm: bool = False
+    _closed: bool = False
+
+    def with_defaults(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A collection's JSON body with the settings' embedder and engine, and that engine's kind, if not named."""
+        full = {"embedder": self.settings.embedder, "engine": self.settings.engine, **body}
+        kinds = engine_class(full["engine"]).capabilities.kinds
+        if IndexKind.HNSW not in kinds:
+            full["index"] = {"kind": min(kinds), **(full.get("index") or {})}
+        return full
+
+    async def warm(self) -> None:
+        """Open every collection, load the models they need, and begin to apply what is pending."""
+        await (await self.embedders.get(self.settings.embedder)).warm()
+        for collection in await self.catalog.list():
+            live = await self.generations.live(collection)
+            await live.embedder.warm()
+        self._warm = True
+
+    async def ready(self) -> None:
+        """Raises ShuttingDown, StoreUnavailable, or EmbedderUnavailable before the first `warm` has ended."""
+        if self._closed:
+            raise ShuttingDown("the service is shutting down")
+        if not self._warm:
+            raise EmbedderUnavailable("models and indexes are still being loaded")
+        await self.store.ping()
+
+    async def close(self) -> None:
+        """Finish accepted writes, flush and close everything. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            await self._stack.aclose()
+
+
+async def open_backend(settings: Settings) -> Backend:
+    """Open a data directory, made when absent. Collections are opened when first used, or by `warm`.
+
+    Raises DataDirInUse, StoreUnavailable, InvalidSetting.
+    """
+    from nearfield.store.sqlite import SqliteStore
+
+    folder = settings.data_dir.absolute()
+    async with AsyncExitStack() as stack:
+        stack.callback(_lock(folder).release)
+        store = await SqliteStore.open(folder / "nearfield.db")
+        stack.push_async_callback(store.close)
+        engines, embedders = EnginePool(folder / "engines"), EmbedderPool(settings)
+        stack.push_async_callback(embedders.close)
+        stack.push_async_callback(engines.close)
+        generations = Generations(
+            store,
+            engine=engines.get,
+            embedder=embedders.get,
+            index_batch=settings.index_batch,
+            optimize_after=settings.optimize_after,
+        )
+        stack.push_async_callback(generations.close)
+        catalog = Catalog(store, generations, wait_timeout_s=settings.wait_timeout_s)
+        documents = Documents(
+            store,
+            catalog,
+            generations,
+            max_text_length=settings.max_text_length,
+            wait_timeout_s=settings.wait_timeout_s,
+        )
+        searches = SearchService(
+            store,
+            generations,
+            catalog.get,
+            search_timeout_s=settings.search_timeout_s,
+            wait_timeout_s=settings.wait_timeout_s,
+        )
+        stack.push_async_callback(searches.close)
+        return Backend(settings, store, catalog, documents, searches, embedders, generations, stack.pop_all())
+    raise AssertionError
+
+
+def _lock(folder: Path) -> FileLock:
+    """Take the data directory for this process. Raises DataDirInUse, InvalidSetting."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock", timeout=0, thread_local=False)
+        lock.acquire()
+        (folder / "lock.pid").write_text(str(os.getpid()))
+    except Timeout as exc:
+        raise DataDirInUse(
+            f"data directory {folder} is in use by {_holder(folder)}; one process at a time opens it: "
+            "stop that one, or talk to it over HTTP"
+        ) from exc
+    except OSError as exc:
+        raise InvalidSetting(f"data directory {folder} cannot be used: {exc.strerror}", field="data_dir") from exc
+    return lock
+
+
+def _holder(folder: Path) -> str:
+    try:
+        return f"process {int((folder / 'lock.pid').read_text())}"
+    except (OSError, ValueError):
+        return "another process"

@@ -1,0 +1,21 @@
+"""What all tests share: the judged data, where it is present."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+SHARED_DATA = PROJECT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of judged sets. Skips where it is absent, fails there in CI."""
+    if SHARED_DATA.is_dir():
+        return SHARED_DATA
+    if os.environ.get("CI"):
+        pytest.fail(f"no evaluation data at {SHARED_DATA}; CI must have it")
+    pytest.skip("no evaluation data beside the checkout (../shared/data)")
