@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from nearfield.domain.documents import Change, ChangeKind
 from nearfield.domain.errors import CollectionNotFound
-from nearfield.store.tables import changes, collections, counters, documents, generations
+from nearfield.store.tables import changes, collections, counters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 SEQ: Final = "seq"
 DOCUMENT_KEY: Final = "document_key"
-COMPACTION_PAGE: Final = 20_000
-"""Changes looked at in one transaction of a compaction."""
 
 _ADVANCE: Final = (
     update(counters).where(counters.c.name == bindparam("counter")).values(value=counters.c.value + bindparam("amount"))
@@ -92,43 +90,10 @@ def record(conn: Connection, collection_id: int, rows: Sequence[tuple[int, int]]
 
 def read(conn: Connection, collection_id: int, *, after: int, limit: int) -> list[Change]:
     """The next changes in order of seq."""
-    rows = conn.execute(_AFTER, {"collection": collection_id, "after": after, "limit": limit})
+    rows = conn.execute(_AFTER, {"collection": collection_id, "after": after, "limit": limit}).all()
     return [Change(seq, key, ChangeKind.DELETE if deleted else ChangeKind.UPSERT) for seq, key, deleted in rows]
 
 
 def pending(conn: Connection, collection_id: int, *, after: int) -> int:
     """Changes with seq above `after`."""
     return conn.execute(_PENDING, {"collection": collection_id, "after": after}).scalar_one()
-
-
-def compact(conn: Connection, collection: Collection, *, after: int, up_to: int) -> tuple[int, int | None]:
-    """Remove, among the next COMPACTION_PAGE changes above `after`, those up to `up_to` that nobody needs any more.
-
-    Needed is each document's last change, and each delete that some generation has not applied. What stays still
-    builds a generation from nothing, and still brings any existing one up to date.
-    Returns how many were removed, and where to go on (None at the end).
-    """
-    lock(conn, collection)
-    page = conn.execute(
-        select(changes.c.seq)
-        .where(changes.c.collection_id == collection.id, changes.c.seq > after, changes.c.seq <= up_to)
-        .order_by(changes.c.seq)
-        .limit(COMPACTION_PAGE)
-    )
-    seqs = page.scalars().all()
-    if not seqs:
-        return 0, None
-    applied = conn.execute(
-        select(func.min(generations.c.applied_seq)).where(generations.c.collection_id == collection.id)
-    ).scalar()
-    is_last = exists().where(documents.c.key == changes.c.document_key, documents.c.seq == changes.c.seq)
-    done = and_(changes.c.deleted, changes.c.seq <= (up_to if applied is None else applied))
-    removed = conn.execute(
-        delete(changes).where(
-            changes.c.collection_id == collection.id,
-            changes.c.seq > after,
-            changes.c.seq <= seqs[-1],
-            or_(and_(~changes.c.deleted, ~is_last), done),
-        )
-    )
-    return removed.rowcount, seqs[-1]

@@ -187,7 +187,7 @@ def by_id(conn: Connection, collection: Collection, ids: Sequence[str]) -> dict[
     """Those that exist."""
     found: dict[str, StoredDocument] = {}
     for page in pages(ids):
-        for row in conn.execute(_BY_ID, {"collection": collection.id, "ids": page}):
+        for row in conn.execute(_BY_ID, {"collection": collection.id, "ids": page}).all():
             document = document_of(row)
             found[document.id] = document
     return found
@@ -197,7 +197,7 @@ def by_key(conn: Connection, collection: Collection, keys: Sequence[int]) -> dic
     """Those that exist."""
     found: dict[int, StoredDocument] = {}
     for page in pages(keys):
-        for row in conn.execute(_BY_KEY, {"collection": collection.id, "keys": page}):
+        for row in conn.execute(_BY_KEY, {"collection": collection.id, "keys": page}).all():
             document = document_of(row)
             found[document.key] = document
     return found
@@ -205,7 +205,7 @@ def by_key(conn: Connection, collection: Collection, keys: Sequence[int]) -> dic
 
 def scan(conn: Connection, collection: Collection, *, after_key: int, limit: int) -> list[StoredDocument]:
     """A page in order of key."""
-    rows = conn.execute(_PAGE, {"collection": collection.id, "after": after_key, "limit": limit})
+    rows = conn.execute(_PAGE, {"collection": collection.id, "after": after_key, "limit": limit}).all()
     return [document_of(row) for row in rows]
 
 

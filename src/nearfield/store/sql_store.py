@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from nearfield.domain.documents import WriteReceipt
-from nearfield.store import change_log, collections, documents, generations, vectors
+from nearfield.store import change_log, collections, compaction, documents, generations, vectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +48,8 @@ class SqlStore:
         return await self._readers.run(collections.every)
 
     async def drop_collection(self, collection: Collection) -> None:
-        """Gone in one transaction; its rows are then removed in pages, between which other writes go on."""
+        """Gone in one transaction; its rows are then removed in pages, between which other writes go on. A drop cut
+        short after the first (by a crash, by cancelling) is finished when the store is next opened."""
         await self._writer.run(partial(collections.hide, collection=collection))
         await self._purge(collection)
 
@@ -120,8 +121,21 @@ class SqlStore:
         removed = 0
         after: int | None = 0
         while after is not None:
-            page = partial(change_log.compact, collection=collection, after=after, up_to=up_to)
-            count, after = await self._writer.run(page, weight=change_log.COMPACTION_PAGE)
+            page = partial(compaction.compact_page, collection=collection, after=after, up_to=up_to)
+            count, after = await self._writer.run(page, weight=compaction.PAGE)
+            removed += count
+        return removed
+
+    async def sweep_vectors(self, collection: Collection) -> int:
+        """Remove brought vectors that no document refers to any more; does nothing while a generation lags.
+
+        Returns how many vectors were removed. In pages, between which other writes go on.
+        """
+        removed = 0
+        after: int | None = 0
+        while after is not None:
+            page = partial(compaction.sweep_page, collection=collection, after=after)
+            count, after = await self._writer.run(page, weight=compaction.PAGE)
             removed += count
         return removed
 

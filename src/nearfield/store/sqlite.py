@@ -110,10 +110,10 @@ class SqliteStore(SqlStore):
         cause = exc.orig if isinstance(exc, DBAPIError) else exc
         if not isinstance(cause, sqlite3.Error):
             return None
-        code = getattr(cause, "sqlite_errorcode", 0)
-        full = code & 0xFF == sqlite3.SQLITE_FULL
-        if code & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and not full:
-            full = shutil.disk_usage(self.path.parent).free < NO_SPACE_LEFT
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+        full = code == sqlite3.SQLITE_FULL
+        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):  # a full disk has several codes
+            full = _no_space(self.path.parent)
         if full:
             return DiskFull(
                 f"no space left for {self.path}: nothing of this write was stored; free space and repeat it"
@@ -153,6 +153,13 @@ def _outside_transaction(connection: Connection, statement: str) -> tuple[Any, .
 def _begin(connection: Connection) -> None:
     """Take the write lock at once: a transaction that reads first and then writes could be refused in the middle."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _no_space(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < NO_SPACE_LEFT
+    except OSError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -49,7 +49,7 @@ def read(conn: Connection, fingerprint: str, hashes: Sequence[bytes]) -> dict[by
     found: list[bytes] = []
     data: list[bytes] = []
     for page in pages(hashes):
-        for key, row in conn.execute(_CACHED, {"embedder": embedder_id, "hashes": page}):
+        for key, row in conn.execute(_CACHED, {"embedder": embedder_id, "hashes": page}).all():
             found.append(key)
             data.append(row)
     matrix = np.frombuffer(b"".join(data), dtype=dtype).reshape(-1, dimension).astype(np.float32)
