@@ -1,0 +1,50 @@
+"""Runs an encoder's graph in ONNX Runtime."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from nearfield.domain.errors import EmbedderUnavailable, InvalidFile, MissingDependency
+from nearfield.embedders.graph_ports import check_inputs, pick_output
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nearfield.domain.documents import Float32Array, Int64Array
+
+
+class OnnxRuntimeSession:
+    """See `EncoderSession`. Computes in float32."""
+
+    def __init__(self, graph: Path, *, threads: int) -> None:
+        """threads: 0 means one per core. Raises InvalidFile, MissingDependency."""
+        try:
+            import onnxruntime  # noqa: PLC0415
+        except ImportError as exc:
+            raise MissingDependency(
+                "onnxruntime is not installed; pip install onnxruntime, or set runtime to openvino", field="runtime"
+            ) from exc
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        # Idle threads that spin would take the cores from the other session.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as exc:  # its errors share no class below Exception
+            raise InvalidFile(f"onnxruntime cannot read {graph}: {exc}", field="embedder") from exc
+        self._inputs = [port.name for port in self._session.get_inputs()]
+        check_inputs(self._inputs, graph)
+        outputs = self._session.get_outputs()
+        self._output = outputs[pick_output([([port.name], len(port.shape)) for port in outputs], graph)].name
+
+    def run(self, ids: Int64Array, mask: Int64Array) -> Float32Array:
+        """See `EncoderSession.run`."""
+        given = {"input_ids": ids, "attention_mask": mask}
+        feed = {name: given.get(name, np.zeros_like(ids)) for name in self._inputs}
+        try:
+            return cast("Float32Array", self._session.run([self._output], feed)[0])
+        except Exception as exc:  # its errors share no class below Exception
+            raise EmbedderUnavailable(f"onnxruntime failed on {ids.shape} tokens: {exc}") from exc

@@ -1,0 +1,88 @@
+"""Runs an encoder's graph in OpenVINO."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from nearfield.domain.errors import EmbedderUnavailable, InvalidFile, MissingDependency
+from nearfield.embedders.graph_ports import TOKEN_OUTPUTS, check_inputs, pick_output
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nearfield.domain.documents import Float32Array, Int64Array
+    from nearfield.embedders.encoder_session import Precision
+
+
+def native_precision() -> str:
+    """What OpenVINO computes in on this processor when nothing is asked: `bf16`, `f16` or `f32`."""
+    kind = _core().get_property("CPU", "INFERENCE_PRECISION_HINT")
+    return str(kind.get_type_name())
+
+
+class OpenVinoSession:
+    """See `EncoderSession`."""
+
+    def __init__(self, graph: Path, *, precision: Precision, threads: int, cache_dir: Path | None) -> None:
+        """Load a graph: half a second, less from the cache.
+
+        threads: 0 means one per core. cache_dir: compiled graphs are kept there; None keeps none.
+        Raises InvalidFile for a graph that OpenVINO cannot read, MissingDependency without OpenVINO.
+        """
+        hint = native_precision() if precision == "native" else "f32"
+        config: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+            "INFERENCE_PRECISION_HINT": hint,
+            # Queries and documents are two sessions on the same cores. Pinned, both would sit on the first ones:
+            # a query beside a running import took 10 ms pinned and 3.4 ms unpinned.
+            "ENABLE_CPU_PINNING": False,
+        }
+        if threads:
+            config["INFERENCE_NUM_THREADS"] = threads
+        if cache_dir is not None:
+            cache_dir.mkdir(parents=True, exist_ok=True)
+            config["CACHE_DIR"] = str(cache_dir)
+        try:
+            self._model = _core().compile_model(str(graph), "CPU", config)
+            self._request = self._model.create_infer_request()
+        except RuntimeError as exc:
+            raise InvalidFile(f"openvino cannot read {graph}: {_first_line(exc)}", field="embedder") from exc
+        self._inputs = [port.get_any_name() for port in self._model.inputs]
+        check_inputs(self._inputs, graph)
+        self._output = pick_output(
+            [
+                (sorted(port.get_names() & TOKEN_OUTPUTS) or [""], len(port.get_partial_shape()))
+                for port in self._model.outputs
+            ],
+            graph,
+        )
+
+    def run(self, ids: Int64Array, mask: Int64Array) -> Float32Array:
+        """See `EncoderSession.run`."""
+        given = {"input_ids": ids, "attention_mask": mask}
+        feed = {name: given.get(name, np.zeros_like(ids)) for name in self._inputs}
+        try:
+            self._request.infer(feed, share_inputs=True, share_outputs=True)
+            return cast("Float32Array", self._request.get_output_tensor(self._output).data)
+        except RuntimeError as exc:
+            raise EmbedderUnavailable(f"openvino failed on {ids.shape} tokens: {_first_line(exc)}") from exc
+
+
+@cache
+def _core() -> Any:
+    try:
+        import openvino  # noqa: PLC0415
+    except ImportError as exc:
+        raise MissingDependency(
+            "openvino is not installed; pip install openvino, or set runtime to onnxruntime", field="runtime"
+        ) from exc
+    return openvino.Core()
+
+
+def _first_line(exc: Exception) -> str:
+    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
+    return lines[-1] if lines else type(exc).__name__
