@@ -20,7 +20,7 @@ def nearest_name(given: str, known: Iterable[str]) -> str | None:
 
 def unknown_name(kind: str, given: str, known: Iterable[str]) -> str:
     """`unknown field 'colour'; did you mean 'color'? known: brand, color`, at most MAX_NAMES_SHOWN of the known."""
-    names = list(known)
+    names = [str(name) for name in known]  # of an enum, the value
     nearest = nearest_name(given, names)
     meant = f"; did you mean {nearest!r}?" if nearest else ";"
     shown = ", ".join(names[:MAX_NAMES_SHOWN]) or "none"
@@ -29,5 +29,8 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> str:
 
 
 def shorten(text: str, limit: int = 60) -> str:
-    """The text, cut to `limit` characters with an ellipsis: what a caller sent is never echoed at length."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """The text, cut to `limit` characters with an ellipsis: what a caller sent is never echoed at length.
+
+    A plain str comes back for a subclass of it.
+    """
+    return str(text) if len(text) <= limit else text[: limit - 1] + "…"
