@@ -1,0 +1,116 @@
+"""`nearfield config`, `engines` and `model`: what this installation can do, and how it is set up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from nearfield.cli.session import pull, settings_for
+from nearfield.cli.terminal import size, table
+from nearfield.settings import settings_with_origin
+from nearfield.wiring import engine_capabilities, model_catalogue
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nearfield.cli.terminal import Terminal
+    from nearfield.protocols.engine import EngineCapabilities
+
+
+def config(data: Path | None, terminal: Terminal) -> None:
+    """Every setting with its value, where that comes from, and what it means."""
+    rows = settings_with_origin(settings_for(data))
+    if terminal.as_json:
+        keys = ("name", "value", "origin", "description")
+        terminal.give({"settings": [dict(zip(keys, row, strict=True)) for row in rows]})
+    else:
+        terminal.show(table(("setting", "value", "origin", "meaning"), rows))
+
+
+def engines(terminal: Terminal) -> None:
+    """What each installed engine claims."""
+    found = engine_capabilities()
+    if terminal.as_json:
+        terminal.give({"engines": {name: _as_json(claims) for name, claims in found.items()}})
+        return
+    claims = {name: _as_json(one) for name, one in found.items()}
+    shown = Table(box=None, header_style="bold", pad_edge=False)
+    shown.add_column("claim")
+    for name in claims:
+        shown.add_column(name)
+    for claim in next(iter(claims.values()), {}):
+        shown.add_row(Text(claim), *(Text(_claim(one[claim])) for one in claims.values()))
+    terminal.show(shown)
+
+
+def _as_json(claims: EngineCapabilities) -> dict[str, Any]:
+    return {
+        "metrics": sorted(claims.metrics),
+        "kinds": sorted(claims.kinds),
+        "quantizations": {str(kind): sorted(known) for kind, known in sorted(claims.quantizations.items())},
+        "filters": sorted(node.__name__ for node in claims.filters),
+        "lexical": claims.lexical,
+        "exact": claims.exact,
+        "effort": claims.effort,
+        "durable": claims.durable,
+        "max_dimension": claims.max_dimension,
+    }
+
+
+def _claim(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return "; ".join(f"{kind}: {', '.join(known)}" for kind, known in value.items())
+        case list():
+            return ", ".join(value)
+        case _:
+            return str(value)
+
+
+def model_list(terminal: Terminal) -> None:
+    """The models known by name, and whether their weights are here."""
+    settings = settings_for(None)
+    found = model_catalogue(settings)
+    if terminal.as_json:
+        listed = [
+            {
+                "name": entry.model.name,
+                "presence": entry.presence,
+                "bytes": entry.bytes,
+                "dimension": entry.model.dimension,
+                "max_tokens": entry.model.max_tokens,
+                "licence": entry.model.licence,
+                "summary": entry.model.summary,
+            }
+            for entry in found
+        ]
+        terminal.give({"folder": str(settings.models_dir), "models": listed})
+        return
+    rows = [
+        (
+            entry.model.name,
+            entry.presence,
+            size(entry.bytes),
+            entry.model.dimension,
+            entry.model.licence,
+            entry.model.summary,
+        )
+        for entry in found
+    ]
+    terminal.show(table(("model", "here", "size", "dimension", "licence", "what it is"), rows, numbers=("size",)))
+    terminal.say(f"folder: {settings.models_dir}")
+
+
+def model_pull(name: str | None, terminal: Terminal) -> None:
+    """Fetch a model's weights and check them; the default embedder's when no name is given."""
+    settings = settings_for(None)
+    wanted = name or settings.embedder
+    folder = pull(settings, wanted, terminal)
+    if terminal.as_json:
+        terminal.give({"name": wanted, "folder": str(folder)})
+    else:
+        terminal.show(Text(f"{wanted} is in {folder}"))

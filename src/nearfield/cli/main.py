@@ -1,0 +1,247 @@
+"""The commands and their flags. What a command does is in a file of its own, loaded when it runs: help stays quick."""
+# Annotations are read by typer at run time, so they are not postponed here.
+# ruff: noqa: PLC0415  each command loads what it needs
+
+import sys
+from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nearfield.cli.failing import FAILED, exit_code, tell
+from nearfield.domain.errors import NearfieldError
+from nearfield.domain.plans import Mode
+
+app = typer.Typer(
+    name="nearfield",
+    help="Find documents by meaning: import a file, then search it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 good, 1 failed, 2 wrong use, 130 interrupted.",
+)
+models = typer.Typer(help="The models known by name: which are here, and fetching them.", no_args_is_help=True)
+app.add_typer(models, name="model")
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Data directory (default: setting data_dir, nearfield-data)."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A collection.")]
+AnyName = Annotated[str | None, typer.Argument(metavar="NAME", help="A collection; all of them when left out.")]
+Where = Annotated[
+    str | None,
+    typer.Option("--where", metavar="EXPR", help='A filter: \'price <= 100 AND brand IN ["Acme", "Zeta"]\'.'),
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code.
+
+    A defect of ours is raised as it is, with its traceback.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in takewhile(lambda argument: argument != "--", given)
+    try:
+        app(given, prog_name="nearfield")
+    except SystemExit as exc:
+        return exc.code if isinstance(exc.code, int) else FAILED
+    except NearfieldError as exc:
+        tell(exc, as_json=as_json)
+        return exit_code(exc)
+    return 0
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from nearfield import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("import")
+def _import(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE", help="CSV, JSON lines, JSON or Parquet, also .gz; - is stdin.")
+    ],
+    collection: Annotated[str, typer.Option("--collection", "-c", metavar="NAME", help="Made when it is not there.")],
+    id: Annotated[
+        str | None,
+        typer.Option("--id", metavar="FIELD", help="The field that holds the id (default: id, if there is one)."),
+    ] = None,
+    embed: Annotated[
+        str | None,
+        typer.Option("--embed", metavar="TEMPLATE", help='The text to embed: "{name}: {description}".'),
+    ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option("--field", metavar="NAME=TYPE", help="The type of a field, where the inferred one is wrong."),
+    ] = None,
+    engine: Annotated[str | None, typer.Option(metavar="E", help="Where vectors live: `nearfield engines`.")] = None,
+    embedder: Annotated[str | None, typer.Option(metavar="M", help="A model: `nearfield model list`.")] = None,
+    index: Annotated[
+        str | None, typer.Option(metavar="KEY=VALUE,...", help="Index settings: kind=hnsw,m=32,quantization=int8.")
+    ] = None,
+    rejected: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where rejected rows are told (default: <file>.rejected.jsonl)."),
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Import files into a collection.
+
+    A new collection gets its fields and template from the first rows, and shows them. An import that was stopped goes
+    on when it is run again: nothing is embedded twice.
+    """
+    from nearfield.cli import importing, schema
+    from nearfield.cli.terminal import Terminal
+
+    wish = schema.Wish(collection, embed, schema.parse_fields(field or []), engine, embedder, schema.parse_index(index))
+    importing.import_files(importing.Ask(files, wish, id, rejected), data, Terminal(as_json=json))
+
+
+@app.command()
+def search(
+    name: Name,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for, in words.")],
+    where: Where = None,
+    limit: Annotated[int, typer.Option(metavar="N", help="Hits wanted, 1 to 1000.")] = 10,
+    mode: Annotated[Mode | None, typer.Option(help="By meaning, by words, or both (default: hybrid).")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare every vector.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for changes not yet indexed.")] = True,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Search a collection, by meaning and words."""
+    from nearfield.cli import searching
+    from nearfield.cli.terminal import Terminal
+
+    ask = searching.Ask(name, query, where, limit, mode, exact, wait)
+    searching.search(ask, data, Terminal(as_json=json))
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option(metavar="H", help="Address; any but loopback needs API keys (default: 127.0.0.1).")
+    ] = None,
+    port: Annotated[int | None, typer.Option(metavar="P", help="Port; 0 takes a free one (default: 7700).")] = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Serve the HTTP API until Ctrl-C or SIGTERM, then finish what was accepted."""
+    from nearfield.cli import serving
+    from nearfield.cli.terminal import Terminal
+
+    serving.serve(host, port, data, Terminal(as_json=json))
+
+
+@app.command()
+def collections(data: Data = None, json: Json = False) -> None:
+    """List the collections with their settings."""
+    from nearfield.cli import looking
+    from nearfield.cli.terminal import Terminal
+
+    looking.collections(data, Terminal(as_json=json))
+
+
+@app.command()
+def status(name: AnyName = None, data: Data = None, json: Json = False) -> None:
+    """Documents, pending changes and index size."""
+    from nearfield.cli import looking
+    from nearfield.cli.terminal import Terminal
+
+    looking.status(name, data, Terminal(as_json=json))
+
+
+@app.command()
+def check(
+    name: AnyName = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what differs.")] = False,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Compare documents and index; exit code 1 when they differ."""
+    from nearfield.cli import looking
+    from nearfield.cli.terminal import Terminal
+
+    looking.check(name, data, Terminal(as_json=json), repair=repair)
+
+
+@app.command()
+def export(name: Name, data: Data = None, json: Json = False) -> None:
+    """Print every document, one JSON object a line; --json changes nothing."""
+    from nearfield.cli import moving
+
+    moving.export(name, data)
+
+
+@app.command()
+def delete(
+    name: Name,
+    where: Where = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting a whole collection.")] = False,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Delete the documents that pass --where, or the whole collection."""
+    from nearfield.cli import moving
+    from nearfield.cli.terminal import Terminal
+
+    if json and where is None and not yes:
+        raise typer.BadParameter("with --json nothing is asked; say --yes to delete the whole collection")
+    moving.delete(name, where, data, Terminal(as_json=json), sure=yes)
+
+
+@app.command()
+def config(data: Data = None, json: Json = False) -> None:
+    """Every setting: its value, where it comes from, what it means."""
+    from nearfield.cli import about
+    from nearfield.cli.terminal import Terminal
+
+    about.config(data, Terminal(as_json=json))
+
+
+@app.command()
+def engines(json: Json = False) -> None:
+    """What each installed engine can do."""
+    from nearfield.cli import about
+    from nearfield.cli.terminal import Terminal
+
+    about.engines(Terminal(as_json=json))
+
+
+@models.command("list")
+def _model_list(json: Json = False) -> None:
+    """The models known by name, their licence and size, and which are here."""
+    from nearfield.cli import about
+    from nearfield.cli.terminal import Terminal
+
+    about.model_list(Terminal(as_json=json))
+
+
+@models.command("pull")
+def _model_pull(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A model; the default embedder when left out.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Fetch a model's weights and check them."""
+    from nearfield.cli import about
+    from nearfield.cli.terminal import Terminal
+
+    about.model_pull(name, Terminal(as_json=json))

@@ -1,0 +1,127 @@
+"""`nearfield search`: a question, its hits, and the plan that found them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.text import Text
+
+from nearfield.cli.session import existing_data, fetch_model, run
+from nearfield.cli.terminal import cell, printable, table
+from nearfield.domain.errors import IndexLagging
+from nearfield.domain.filter_text import parse_text
+from nearfield.domain.filters import fields_of
+from nearfield.domain.queries import Search
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nearfield.cli.terminal import Terminal
+    from nearfield.domain.hits import Answer
+    from nearfield.domain.plans import Mode, Plan
+    from nearfield.domain.schema import CollectionSpec
+    from nearfield.wiring import Backend
+
+LOOK_AGAIN_S: Final = 2.0
+SHOWN_FIELDS: Final = 3
+SHOWN_CHARACTERS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    name: str
+    query: str
+    where: str | None
+    limit: int
+    mode: Mode | None
+    exact: bool
+    wait: bool
+
+
+def search(ask: Ask, data: Path | None, terminal: Terminal) -> None:
+    """Search and print. Raises whatever the search raises; a filter that cannot be read, before anything is opened."""
+    where = None if ask.where is None else parse_text(ask.where)
+    question = Search(query=ask.query, where=where, limit=ask.limit, mode=ask.mode, exact=ask.exact)
+    settings = existing_data(data)
+
+    async def work(backend: Backend) -> None:
+        spec = (await backend.catalog.get(ask.name)).spec
+        await asyncio.to_thread(fetch_model, settings, spec.embedder, terminal)
+        waited_for = await _waited(backend, ask.name, terminal) if ask.wait else 0
+        answer = await backend.searches.search(ask.name, question)
+        answer = replace(answer, plan=replace(answer.plan, waited_for=waited_for))
+        if terminal.as_json:
+            terminal.give(_as_json(answer))
+        else:
+            _show(answer, spec, sorted(fields_of(where)) if where else [], terminal)
+
+    run(settings, work)
+
+
+async def _waited(backend: Backend, name: str, terminal: Terminal) -> int:
+    """Wait until all that was written can be found, however long it takes as long as it goes on; how many changes.
+
+    Raises IndexLagging when indexing stands still with an error.
+    """
+    pending = first = await backend.documents.pending(name)
+    if first:
+        terminal.say(f"waiting for {first:,} pending changes (--no-wait searches what is indexed)")
+    while pending:
+        try:
+            await backend.documents.wait(name, timeout_s=LOOK_AGAIN_S)
+        except IndexLagging:
+            before, pending = pending, await backend.documents.pending(name)
+            status = await backend.catalog.status(name)
+            if pending >= before and status.indexing_error is not None:
+                raise
+            terminal.say(f"{pending:,} still pending")
+        else:
+            break
+    return first
+
+
+def _as_json(answer: Answer) -> dict[str, Any]:
+    return {
+        "hits": [{"id": hit.id, "score": hit.score, "document": hit.document} for hit in answer.hits],
+        "plan": answer.plan,
+        "took_ms": answer.took_ms,
+    }
+
+
+def _show(answer: Answer, spec: CollectionSpec, asked: list[str], terminal: Terminal) -> None:
+    if not answer.hits:
+        terminal.show(Text("nothing found"))
+    else:
+        names = list(dict.fromkeys([*spec.embed.fields[:SHOWN_FIELDS], *asked]))
+        terminal.show(
+            table(
+                ("#", "score", "id", *names),
+                [
+                    (rank, f"{hit.score:.3f}", hit.id, *(_short(hit.document.get(name)) for name in names))
+                    for rank, hit in enumerate(answer.hits, 1)
+                ],
+                numbers=("#", "score"),
+            )
+        )
+    for line in plan_lines(answer.plan, answer.took_ms):
+        terminal.show(Text(printable(line), style="dim"))
+
+
+def _short(value: object) -> str:
+    return " ".join(cell(value)[:SHOWN_CHARACTERS].split())
+
+
+def plan_lines(plan: Plan, took_ms: float) -> list[str]:
+    """A plan in words: one line, and one for each note."""
+    parts = [
+        f"{plan.mode}, {plan.access} on {plan.engine} {plan.index} generation {plan.generation}",
+        f"ef {plan.effort}" if plan.effort is not None else "",
+        f"{plan.matches:,} matches" if plan.matches is not None else "",
+        f"filter in the engine: {plan.filter_native}" if plan.filter_native else "",
+        f"filter on the store: {plan.filter_residual}" if plan.filter_residual else "",
+        f"waited for {plan.waited_for:,} changes" if plan.waited_for else "",
+        f"{took_ms:.1f} ms",
+    ]
+    return ["; ".join(part for part in parts if part), *(f"note: {note}" for note in plan.notes)]

@@ -1,0 +1,85 @@
+"""Search: the answer as JSON and as a table, and waiting for what is pending."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from nearfield.cli.searching import plan_lines
+from nearfield.cli.terminal import printable
+from nearfield.domain.plans import Access, Mode, Plan
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Run
+
+
+def test_json_is_hits_plan_and_time(shop: Run) -> None:
+    answer = shop("search", "shop", "noise-cancelling headphones", "--limit", "2", "--json").json
+    assert answer.keys() == {"hits", "plan", "took_ms"}
+    assert [hit.keys() for hit in answer["hits"]] == [{"id", "score", "document"}] * 2
+    assert answer["hits"][0]["id"] == "1"
+    assert answer["hits"][0]["document"]["price"] == 50.0
+    assert 0 <= answer["hits"][1]["score"] <= answer["hits"][0]["score"] <= 1
+    assert (answer["plan"]["mode"], answer["plan"]["engine"], answer["plan"]["waited_for"]) == ("hybrid", "exact", 0)
+    assert answer["took_ms"] > 0
+
+
+def test_flags_reach_the_search(shop: Run) -> None:
+    where = 'price <= 40 AND brand = "Lumo"'
+    answer = shop("search", "shop", "light", "--where", where, "--mode", "semantic", "--exact", "--json").json
+    assert {hit["id"] for hit in answer["hits"]} == {"2", "4"}
+    assert (answer["plan"]["mode"], answer["plan"]["access"]) == ("semantic", "exact")
+    assert len(shop("search", "shop", "light", "--limit", "1", "--json").json["hits"]) == 1
+
+
+def test_the_table_shows_what_was_embedded_and_filtered(shop: Run) -> None:
+    ran = shop("search", "shop", "light for late work", "--where", "price < 40")
+    assert ran.code == 0
+    header, first, *_ = ran.out.splitlines()
+    assert header.split() == ["#", "score", "id", "name", "description", "price"]
+    assert first.split()[0] == "1"
+    assert "Desk Lamp" in first
+    assert "35.5" in first
+    assert "hybrid" in ran.out.splitlines()[-1]
+    assert ran.err == ""
+
+
+def test_nothing_found_is_good(shop: Run) -> None:
+    ran = shop("search", "shop", "light", "--where", "price > 1000")
+    assert ran.code == 0
+    assert ran.out.startswith("nothing found")
+
+
+def test_markup_and_control_characters_stay_text(nearfield: Run) -> None:
+    row = json.dumps({"id": "[red]1[/red]", "title": "[bold]x[/] \x1b[31m red \x07"})
+    assert nearfield("import", "-", "-c", "things", stdin=row.encode()).code == 0
+    ran = nearfield("search", "things", "x")
+    assert "[red]1[/red]" in ran.out
+    assert "[bold]x[/]" in ran.out
+    assert "\x1b" not in ran.out
+    assert printable("a\x1b[31m\x07\u202eb\n") == "a [31m  b\n"
+
+
+def test_a_plan_is_told_in_words() -> None:
+    plan = Plan(
+        Mode.HYBRID,
+        Access.OVERFETCH,
+        "local",
+        "hnsw",
+        "m",
+        generation=2,
+        applied_seq=9,
+        waited_for=1200,
+        effort=128,
+        matches=7,
+        filter_native="a = 1",
+        filter_residual="b = 2",
+        notes=("something else was done",),
+    )
+    assert plan_lines(plan, 12.345) == [
+        (
+            "hybrid, overfetch on local hnsw generation 2; ef 128; 7 matches; filter in the engine: a = 1; "
+            "filter on the store: b = 2; waited for 1,200 changes; 12.3 ms"
+        ),
+        "note: something else was done",
+    ]
