@@ -209,6 +209,23 @@ def distance_m(a: GeoPoint, b: GeoPoint) -> float:
     return 2 * EARTH_RADIUS_M * math.asin(min(1.0, math.sqrt(h)))
 
 
+def around(radius: GeoRadius) -> GeoBox:
+    """The smallest box of latitudes and longitudes that holds a circle, widened by a millionth for rounding.
+
+    Source: J. P. Snyder, "Map Projections: A Working Manual", 1987, on the extreme meridians of a small circle. A
+    circle that holds a pole takes every longitude.
+    """
+    angle = min(radius.radius_m / EARTH_RADIUS_M, math.pi) * (1 + 1e-6) + 1e-9
+    lat, lon = math.radians(radius.center.lat), radius.center.lon
+    south, north = math.degrees(lat - angle), math.degrees(lat + angle)
+    if south <= -90 or north >= 90:
+        return GeoBox(radius.field, max(south, -90.0), -180.0, min(north, 90.0), 180.0)
+    reach = math.degrees(math.asin(min(1.0, math.sin(angle) / math.cos(lat)))) + 1e-6
+    west, east = lon - reach, lon + reach
+    west, east = west + 360 * (west < -180), east - 360 * (east > 180)
+    return GeoBox(radius.field, south, west, north, east)
+
+
 def walk(where: Filter) -> Iterator[Filter]:
     """Every node of the tree, parents before children."""
     yield where

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nearfield.domain.binding import bind
 from nearfield.domain.filter_text import to_text
-from nearfield.domain.filters import And, matches
+from nearfield.domain.filters import And, GeoRadius, around, matches
 from nearfield.domain.rows import row_of
 
 if TYPE_CHECKING:
@@ -47,9 +47,11 @@ def place(where: Filter | None, fields: Mapping[str, FieldType], index: VectorIn
     for part in parts:
         bound = bind(part, fields)
         (residual if index.unsupported(bound) else native).append((part, bound))
+    boxes = [around(bound) for _, bound in residual if isinstance(bound, GeoRadius)]
     return PlacedFilter(
         whole=_all([bound for _, bound in native + residual]),
-        native=_all([bound for _, bound in native]),
+        # a circle the engine cannot draw is searched within its box, and decided on the store
+        native=_all([bound for _, bound in native] + [box for box in boxes if not index.unsupported(box)]),
         residual=_all([bound for _, bound in residual]),
         native_text=_text([part for part, _ in native]),
         residual_text=_text([part for part, _ in residual]),
