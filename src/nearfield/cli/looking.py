@@ -68,11 +68,10 @@ def status(name: str | None, data: Path | None, terminal: Terminal) -> None:
                 one.unindexed,
                 None if one.bytes is None else size(one.bytes),
                 None if one.generation is None else one.generation.number,
-                one.seq,
             )
             for one in found
         ]
-        columns = ("collection", "documents", "pending", "passages", "unindexed", "index size", "generation", "seq")
+        columns = ("collection", "documents", "pending", "passages", "unindexed", "index size", "generation")
         terminal.show(table(columns, rows, numbers=columns[1:]))
         for one in found:
             if one.indexing_error is not None:
@@ -120,9 +119,21 @@ async def _checked(backend: Backend, name: str, terminal: Terminal, *, repair: b
 
 
 def _show_checks(reports: list[CheckReport], terminal: Terminal) -> None:
-    columns = ("collection", "documents", "passages", "rows", "missing", "surplus", "wrong", "sampled", "pending")
-    rows = [(*(getattr(report, column) for column in columns), _verdict(report)) for report in reports]
-    terminal.show(table((*columns, "found"), rows, numbers=columns[1:]))
+    columns = ("collection", "documents", "passages", "rows", "missing", "surplus", "wrong", "found")
+    rows = [
+        (
+            report.collection,
+            report.documents,
+            report.passages,
+            report.rows,
+            report.missing,
+            report.surplus,
+            f"{report.wrong} of {report.sampled}",
+            _verdict(report),
+        )
+        for report in reports
+    ]
+    terminal.show(table(columns, rows, numbers=columns[1:-1]))
     if any(not report.clean and not report.repaired for report in reports):
         terminal.show(Text("`nearfield check --repair` mends what differs"))
 
@@ -130,6 +141,8 @@ def _show_checks(reports: list[CheckReport], terminal: Terminal) -> None:
 def _verdict(report: CheckReport) -> str:
     if report.repaired:
         return "repaired"
+    if report.pending:
+        return f"{report.pending:,} pending"
     return "clean" if report.clean else "damaged"
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Unit = Literal["bytes", "documents"]
 LINE_EVERY_S: Final = 5.0
-WINDOW_S: Final = 20.0
+WINDOW_S: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -37,14 +37,16 @@ class Stage:
 
     def move(self, done: int, total: int | None, *, now: float, estimated: bool = False) -> None:
         """now: in seconds, on a clock that never goes back."""
-        self.done, self.total, self.estimated = done, total, estimated
-        self._seen.append((now, done))
-        while now - self._seen[0][0] > WINDOW_S:
+        self.total, self.estimated = total, estimated
+        if not self._seen or done != self.done:
+            self._seen.append((now, done))
+        self.done = done
+        while len(self._seen) > 2 and now - self._seen[0][0] > WINDOW_S:
             self._seen.popleft()
 
     @property
     def rate(self) -> float:
-        """Per second, over the last WINDOW_S seconds."""
+        """Per second, over about the last WINDOW_S seconds, from step to step: documents are indexed in batches."""
         (before, fewer), (now, more) = self._seen[0], self._seen[-1]
         return max(0.0, (more - fewer) / (now - before)) if now > before else 0.0
 
@@ -58,13 +60,12 @@ class Stage:
     def __str__(self) -> str:
         amount: Callable[[float], str] = size if self.unit == "bytes" else "{:,.0f}".format
         text = amount(self.done)
-        if self.total is not None:
+        if self.total is not None and (self.done != self.total or self.estimated):
             text += f" of {'about ' if self.estimated else ''}{amount(self.total)}"
-        if self.rate:
+        if self.rate and self.done != self.total:
             text += f", {amount(self.rate)}/s"
-        left = self.left_s
-        if left and self.done != self.total:
-            text += f", {duration(left)} left"
+            left = self.left_s
+            text += f", {duration(left)} left" if left else ""
         return text
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LOOK_AGAIN_S: Final = 2.0
 SHOWN_FIELDS: Final = 3
-SHOWN_CHARACTERS: Final = 300
+SHOWN_CHARACTERS: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,8 @@ def _show(answer: Answer, spec: CollectionSpec, asked: list[str], terminal: Term
 
 
 def _short(value: object) -> str:
-    return " ".join(cell(value)[:SHOWN_CHARACTERS].split())
+    text = " ".join(cell(value).split())
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
 
 
 def plan_lines(plan: Plan, took_ms: float) -> list[str]:

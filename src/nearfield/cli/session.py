@@ -62,9 +62,10 @@ def fetch_model(settings: Settings, name: str, terminal: Terminal) -> None:
 
     Raises ModelUnreachable, ModelDamaged, DiskFull.
     """
-    names = (entry.model.name.casefold() for entry in model_catalogue(settings) if entry.presence != "present")
-    if name.casefold() in names:
-        pull(settings, name, terminal)
+    for entry in model_catalogue(settings):
+        names = (entry.model.name, *entry.model.aliases)
+        if entry.presence != "present" and name.casefold() in (known.casefold() for known in names):
+            pull(settings, name, terminal)
 
 
 def pull(settings: Settings, name: str, terminal: Terminal) -> Path:

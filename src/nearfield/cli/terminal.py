@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import orjson
 from rich.console import Console
@@ -16,14 +17,17 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+NARROW: Final = 24  # characters
+PIPED_WIDTH: Final = 160  # columns, where nobody says how wide the other end is
+
 
 class Terminal:
     """as_json: standard output carries JSON and nothing else."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self._out = Console(file=sys.stdout, highlight=False)
-        self.err = Console(file=sys.stderr, highlight=False)
+        self._out = _console(sys.stdout)
+        self.err = _console(sys.stderr)
 
     def say(self, message: str) -> None:
         """A message for people, on standard error."""
@@ -36,6 +40,11 @@ class Terminal:
     def give(self, result: Any) -> None:
         """A result for programs: one JSON value, indented where a person reads it. Dataclasses are objects."""
         write_json(sys.stdout, result, indent=sys.stdout.isatty())
+
+
+def _console(stream: TextIO) -> Console:
+    wide = None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    return Console(file=stream, highlight=False, width=wide)
 
 
 def write_json(stream: TextIO, value: Any, *, indent: bool = False) -> None:
@@ -61,13 +70,22 @@ def _plain(value: object) -> Any:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()) -> Table:
-    """A table of plain values, one line a row, cut to the terminal's width. numbers: columns set to the right."""
+    """A table of plain values. Narrow columns keep their width, wide ones are wrapped into what is left.
+
+    numbers: columns set to the right.
+    """
+    cells = [[cell(value) for value in row] for row in rows]
     made = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        right = column in numbers
-        made.add_column(column, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        made.add_row(*(Text(cell(value)) for value in row))
+    for number, column in enumerate(columns):
+        widest = max((len(row[number]) for row in cells), default=0)
+        made.add_column(
+            column,
+            justify="right" if column in numbers else "left",
+            no_wrap=widest <= NARROW,
+            overflow="ellipsis" if widest <= NARROW else "fold",
+        )
+    for row in cells:
+        made.add_row(*map(Text, row))
     return made
 
 

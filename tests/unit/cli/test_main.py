@@ -55,66 +55,66 @@ def test_every_command_is_there_and_takes_json(nearfield: Run) -> None:
         assert "--json" in nearfield("model", command, "--help").out
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("serch",),
-        ("search", "shop"),
-        ("import", "products.csv"),
-        ("search", "shop", "lamp", "--limit", "many"),
-        ("search", "shop", "lamp", "--limit", "0"),
-        ("search", "shop", "lamp", "--mode", "psychic"),
-        ("search", "shop", "  "),
-        ("search", "shop", "lamp", "--where", "price <"),
-        ("search", "shop", "lamp", "--where", "colour = 'red'"),
-        ("search", "shop", "lamp", "--data", "elsewhere"),
-        ("import", "products.csv", "-c", "new", "--field", "price"),
-        ("import", "products.csv", "-c", "new", "--field", "price=money"),
-        ("import", "products.csv", "-c", "new", "--index", "m"),
-        ("import", "products.csv", "-c", "new", "--index", "m=two"),
-        ("import", "products.csv", "-c", "new", "--index", "kind=hnsw"),
-        ("import", "products.csv", "-c", "new", "--embed", "{name"),
-        ("import", "products.csv", "-c", "new", "--embed", "{colour}"),
-        ("import", "products.csv", "-c", "new", "--engine", "warp"),
-        ("import", "products.csv", "-c", "new", "--embedder", "no-such-model"),
-        ("import", "products.csv", "-c", "new", "--id", "sku"),
-        ("import", "products.csv", "-c", "../new"),
-        ("delete", "shop", "--where", "price !"),
-        ("delete", "shop", "--json"),
-        ("serve", "--host", "0.0.0.0"),
-        ("model", "pull", "no-such-model"),
-    ],
+WRONG_USE = (
+    ("serch",),
+    ("search", "shop"),
+    ("import", "products.csv"),
+    ("search", "shop", "lamp", "--limit", "many"),
+    ("search", "shop", "lamp", "--limit", "0"),
+    ("search", "shop", "lamp", "--mode", "psychic"),
+    ("search", "shop", "  "),
+    ("search", "shop", "lamp", "--where", "price <"),
+    ("search", "shop", "lamp", "--where", "colour = 'red'"),
+    ("search", "shop", "lamp", "--data", "elsewhere"),
+    ("import", "products.csv", "-c", "new", "--field", "price"),
+    ("import", "products.csv", "-c", "new", "--field", "price=money"),
+    ("import", "products.csv", "-c", "new", "--index", "m"),
+    ("import", "products.csv", "-c", "new", "--index", "m=two"),
+    ("import", "products.csv", "-c", "new", "--index", "kind=hnsw"),
+    ("import", "products.csv", "-c", "new", "--embed", "{name"),
+    ("import", "products.csv", "-c", "new", "--embed", "{colour}"),
+    ("import", "products.csv", "-c", "new", "--engine", "warp"),
+    ("import", "products.csv", "-c", "new", "--embedder", "no-such-model"),
+    ("import", "products.csv", "-c", "new", "--id", "sku"),
+    ("import", "products.csv", "-c", "../new"),
+    ("delete", "shop", "--where", "price !"),
+    ("delete", "shop", "--json"),
+    ("serve", "--host", "0.0.0.0"),
+    ("model", "pull", "no-such-model"),
 )
-def test_wrong_use_is_two(shop: Run, arguments: tuple[str, ...]) -> None:
-    ran = shop(*arguments)
-    assert ran.code == 2, ran
-    assert ran.out == ""
-    assert ran.err
+FAILURES = (
+    (("search", "shoop", "lamp"), "collection_not_found"),
+    (("status", "shoop"), "collection_not_found"),
+    (("check", "shoop"), "collection_not_found"),
+    (("export", "shoop"), "collection_not_found"),
+    (("delete", "shoop", "--yes"), "collection_not_found"),
+    (("delete", "shoop", "--where", "price = 1"), "collection_not_found"),
+    (("import", "gone.csv", "-c", "shop"), "invalid_file"),
+    (("import", "products.csv", "-c", "shop", "--embed", "{name}"), "collection_conflict"),
+)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        (("search", "shoop", "lamp"), "collection_not_found"),
-        (("status", "shoop"), "collection_not_found"),
-        (("check", "shoop"), "collection_not_found"),
-        (("export", "shoop"), "collection_not_found"),
-        (("delete", "shoop", "--yes"), "collection_not_found"),
-        (("delete", "shoop", "--where", "price = 1"), "collection_not_found"),
-        (("import", "gone.csv", "-c", "shop"), "invalid_file"),
-        (("import", "products.csv", "-c", "shop", "--embed", "{name}"), "collection_conflict"),
-    ],
-)
-def test_a_failure_is_one_and_a_problem_with_json(shop: Run, arguments: tuple[str, ...], code: str) -> None:
-    ran = shop(*arguments)
-    assert (ran.code, ran.out) == (1, "")
-    assert ran.err.startswith("error: ")
-    assert ran.err.endswith(f"({code})\n")
-    problem = shop(*arguments, "--json")
-    assert problem.code == 1
-    assert problem.json["code"] == code
-    assert problem.json["type"] == f"urn:nearfield:error:{code}"
-    assert problem.json["detail"] in ran.err
+def test_wrong_use_is_two(shop: Run, subtests: pytest.Subtests) -> None:
+    for arguments in WRONG_USE:
+        with subtests.test(arguments=arguments):
+            ran = shop(*arguments)
+            assert ran.code == 2, ran
+            assert ran.out == ""
+            assert ran.err
+
+
+def test_a_failure_is_one_and_a_problem_with_json(shop: Run, subtests: pytest.Subtests) -> None:
+    for arguments, code in FAILURES:
+        with subtests.test(arguments=arguments):
+            ran = shop(*arguments)
+            assert (ran.code, ran.out) == (1, "")
+            assert ran.err.startswith("error: ")
+            assert ran.err.endswith(f"({code})\n")
+            problem = shop(*arguments, "--json")
+            assert problem.code == 1
+            assert problem.json["code"] == code
+            assert problem.json["type"] == f"urn:nearfield:error:{code}"
+            assert problem.json["detail"] in ran.err
 
 
 def test_json_after_two_dashes_is_an_argument(shop: Run) -> None:
