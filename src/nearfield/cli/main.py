@@ -96,7 +96,7 @@ def _import(
     ] = None,
     rejected: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where rejected rows are told (default: <file>.rejected.jsonl)."),
+        typer.Option(metavar="FILE", help="Where rejected rows are told (default: FILE.rejected.jsonl)."),
     ] = None,
     data: Data = None,
     json: Json = False,
@@ -119,7 +119,10 @@ def search(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for, in words.")],
     where: Where = None,
     limit: Annotated[int, typer.Option(metavar="N", help="Hits wanted, 1 to 1000.")] = 10,
-    mode: Annotated[Mode | None, typer.Option(help="By meaning, by words, or both (default: hybrid).")] = None,
+    mode: Annotated[
+        Mode | None,
+        typer.Option(metavar="hybrid|semantic|lexical", help="Meaning and words, meaning, or words (default: hybrid)."),
+    ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Compare every vector.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for changes not yet indexed.")] = True,
     data: Data = None,

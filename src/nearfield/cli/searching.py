@@ -67,7 +67,7 @@ async def _waited(backend: Backend, name: str, terminal: Terminal) -> int:
     """
     pending = first = await backend.documents.pending(name)
     if first:
-        terminal.say(f"waiting for {first:,} pending changes (--no-wait searches what is indexed)")
+        terminal.say(f"waiting for pending changes: {first:,} (--no-wait searches what is indexed)")
     while pending:
         try:
             await backend.documents.wait(name, timeout_s=LOOK_AGAIN_S)

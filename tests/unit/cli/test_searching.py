@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
 from nearfield.cli.searching import plan_lines
 from nearfield.cli.terminal import printable
+from nearfield.domain.documents import Document
 from nearfield.domain.plans import Access, Mode, Plan
+from nearfield.settings import load_settings
+from nearfield.wiring import open_backend
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Run
@@ -42,6 +46,32 @@ def test_the_table_shows_what_was_embedded_and_filtered(shop: Run) -> None:
     assert "35.5" in first
     assert "hybrid" in ran.out.splitlines()[-1]
     assert ran.err == ""
+
+
+async def _store_only(id: str, name: str) -> None:
+    """Write a document as a process does that is killed before it could index it."""
+    backend = await open_backend(load_settings())
+    try:
+        collection = await backend.catalog.get("shop")
+        await backend.store.upsert(collection, [Document.of(id, {"id": id, "name": name})])
+    finally:
+        await backend.close()
+
+
+def test_pending_changes_are_waited_for_and_counted(shop: Run) -> None:
+    asyncio.run(_store_only("5", "Copper Watering Can"))
+    ran = shop("search", "shop", "copper watering can", "--json")
+    assert "waiting for pending changes: 1 " in ran.err
+    assert ran.json["plan"]["waited_for"] == 1
+    assert ran.json["hits"][0]["id"] == "5"
+    again = shop("search", "shop", "copper watering can", "--json")
+    assert (again.err, again.json["plan"]["waited_for"]) == ("", 0)
+
+
+def test_waiting_can_be_refused(shop: Run) -> None:
+    asyncio.run(_store_only("5", "Copper Watering Can"))
+    ran = shop("search", "shop", "copper watering can", "--no-wait", "--json")
+    assert (ran.code, ran.err, ran.json["plan"]["waited_for"]) == (0, "", 0)
 
 
 def test_nothing_found_is_good(shop: Run) -> None:
