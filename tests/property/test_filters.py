@@ -62,7 +62,11 @@ EDGES = [
     *(0.0, -0.0, 0.5, -0.5, 3.5, 2.0**53, 2.0**63, -(2.0**63), -(2.0**63) * 1.5, 1e300, -1e300, 5e-324, 0.1),
 ]
 numbers: st.SearchStrategy[int | float] = (
-    st.sampled_from(EDGES) | st.integers(-5, 5) | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    st.sampled_from(EDGES)
+    | st.integers(-10, 10).map(lambda halves: halves / 2)
+    | st.integers(-5, 5)
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
 )
 instants = st.sampled_from(
     ["1969-12-31", "1970-01-01", "2024-02-29T12:00:00Z", "2024-02-29T12:00:00.000001", "2024-02-29 14:00+02:00"]
@@ -284,6 +288,10 @@ def number_leaves() -> st.SearchStrategy[Filter]:
 
 
 @given(trees(number_leaves()), bodies)
+@example(Gte("n", 3.5), {"n": 3})
+@example(Gt("n", -3.5), {"n": -4})
+@example(Lt("n", 3.5), {"n": 4})
+@example(Lte("n", -3.5), {"n": -3})
 @example(Lt("n", 2**63), {"n": 2**63 - 1})
 @example(Lte("n", float(2**63)), {"n": 2**63 - 1})
 @example(Gte("n", -(2.0**63)), {"n": -(2**63)})

@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from nearfield.domain.errors import InvalidSchema
-from nearfield.domain.rows import INTEGER, NUMBER
+from nearfield.domain.rows import INTEGER, NUMBER, json_ready
 from nearfield.domain.schema import MAX_FIELDS, FieldType
 from nearfield.domain.values import INT64_MAX, INT64_MIN, Misfit, read_geo, read_instant
 
@@ -38,7 +38,7 @@ def infer_fields(
     datetime.
     Strings are keywords, or text when one has over 128 characters or a line break, or their mean is over 60.
     Not a field: the id, names that cannot be declared, columns without a value, of mixed kinds, of other objects, of
-    nested lists, of lists of more than 32 numbers (vectors).
+    nested lists, of lists of more than 32 numbers (vectors). Python values count as `json_ready` makes them.
     """
     fields: dict[str, FieldType] = {}
     for name, values in _columns(bodies).items():
@@ -89,7 +89,7 @@ def _columns(bodies: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """The values of each key over the first MAX_ROWS bodies, without null and blank ones."""
     columns: dict[str, list[Any]] = {}
     for body in bodies[:MAX_ROWS]:
-        for name, value in body.items():
+        for name, value in json_ready(body).items():
             column = columns.setdefault(name, [])
             if value is not None and not (isinstance(value, str) and not value.strip()):
                 column.append(value)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nearfield.domain.errors import InvalidSchema
@@ -44,6 +47,9 @@ def kind_of(values: list[Any], *, textual: bool = False) -> str | None:
         ([{"lat": 1, "lng": 2}, {"lat": 99, "lon": 2}], None),
         ([[{"lat": 1, "lon": 2}]], "geo[]"),
         ([{"w": 1}], None),
+        ([date(2024, 5, 1), datetime(2024, 5, 1, tzinfo=UTC)], "datetime"),
+        ([Decimal("1.50"), np.int64(2)], "float"),
+        ([np.array(["a"])], "keyword[]"),
     ],
     ids=repr,
 )
