@@ -65,7 +65,11 @@ def test_a_gz_name_may_hold_plain_text_and_a_plain_name_gzip(tmp_path: Path) -> 
     assert bodies(open_source(tmp_path / "b.csv")) == BOTH
 
 
-@pytest.mark.parametrize("data", [CSV, LINES, LIST, gzip.compress(LINES), b"\xef\xbb\xbf\n " + LIST])
+@pytest.mark.parametrize(
+    "data",
+    [CSV, LINES, LIST, gzip.compress(LINES), b"\xef\xbb\xbf\n " + LIST],
+    ids=["csv", "lines", "list", "packed", "marked"],
+)
 def test_standard_input_is_told_by_its_content(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     source = open_source("-")
