@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from nearfield.domain.rows import check_body, json_ready, read_textual, row_of
 from nearfield.protocols.engine import check_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from nearfield.domain.collections import Collection
     from nearfield.domain.documents import Float32Array
@@ -45,7 +46,7 @@ class Intake:
             try:
                 documents.append(self.document(self._body(row), id_field=id_field))
             except CallerError as exc:
-                given = row.body.get(id_field) if id_field and isinstance(row.body, dict) else None
+                given = row.body.get(id_field) if id_field and isinstance(row.body, Mapping) else None
                 rejected.append(Rejection(row.line, exc.code, str(exc), None if given is None else str(given)[:100]))
         return documents, rejected
 
@@ -53,6 +54,8 @@ class Intake:
         self, body: Mapping[str, Any], *, id_field: str | None = "id", vector: Float32Array | None = None
     ) -> Document:
         """One document from its JSON body. Raises InvalidDocument, InvalidVector, DimensionMismatch."""
+        if not isinstance(body, Mapping):
+            raise InvalidDocument(f"document is a {type(body).__name__}; expected a JSON object")
         body = dict(json_ready(body))
         if self._brings_vectors:
             vector = self._vector(body.pop(VECTOR_FIELD, vector))
