@@ -40,10 +40,10 @@ check: $(READY) ## style, types, floors, docs
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m docs.generate --check
 
 docs: $(READY) ## write the generated pages of docs/reference
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 bench: $(READY) ## measure import, search and engine beside their bare parts
 	$(BIN)/python -m benchmarks

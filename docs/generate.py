@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from docs.cli_page import cli_page
+
 from nearfield.domain import filters
 from nearfield.protocols.engine import EngineCapabilities
 from nearfield.settings import PREFIX, Settings
@@ -73,7 +75,7 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-PAGES = {"settings.md": settings_page, "engines.md": engines_page}
+PAGES = {"settings.md": settings_page, "engines.md": engines_page, "cli.md": cli_page}
 
 
 def main() -> int:

@@ -8,7 +8,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from nearfield.domain.errors import InvalidSetting
@@ -62,7 +71,7 @@ class Settings(BaseSettings):
     wait_timeout_s: PositiveFloat = Field(30.0, description="Seconds a search waits for the changes it asked for.")
     shutdown_timeout_s: PositiveFloat = Field(20.0, description="Seconds given to requests in flight at shutdown.")
 
-    index_batch: PositiveInt = Field(2_048, description="Changes applied to an index between two watermarks.")
+    index_batch: PositiveInt = Field(1_024, description="Changes applied to an index between two watermarks.")
     optimize_after: PositiveInt = Field(
         20_000, description="Unindexed rows, at least, before an index is optimised in the background."
     )
@@ -70,10 +79,22 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
     log_format: Literal["text", "json"] = Field("text", description="Form of a log line.")
 
+    _in_code: frozenset[str] = PrivateAttr(default=frozenset())
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._in_code = frozenset(given)
+
     @field_validator("api_keys", mode="before")
     @classmethod
     def _split_keys(cls, value: object) -> object:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
+
+    def origin(self, name: str) -> str:
+        """Where a setting's value comes from: `given` in code or by a flag, its variable's name, or `default`."""
+        if name in self._in_code:
+            return "given"
+        return (_variable(name) or "given") if name in self.model_fields_set else "default"
 
     def check_exposure(self, host: str | None = None) -> None:
         """Raise InvalidSetting when `host` (default: the setting) is reachable from outside and no API key is set."""
@@ -116,17 +137,12 @@ def load_settings(**given: Any) -> Settings:
 
 
 def settings_with_origin(settings: Settings) -> list[tuple[str, str, str, str]]:
-    """(name, value shown, origin, description) of each setting; secrets are counted, never shown.
-
-    origin: the variable's name, `default`, or `given` (in code or by a flag).
-    """
+    """(name, value shown, origin, description) of each setting; secrets are counted, never shown."""
     rows = []
     for name, info in Settings.model_fields.items():
         value = getattr(settings, name)
         shown = f"{len(value)} set" if name == "api_keys" else str(value)
-        given = name in settings.model_fields_set
-        origin = (_variable(name) or "given") if given else "default"
-        rows.append((name, shown, origin, info.description or ""))
+        rows.append((name, shown, settings.origin(name), info.description or ""))
     return rows
 
 
