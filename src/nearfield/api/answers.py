@@ -1,0 +1,290 @@
+"""Answers: what each holds, as models for the API's description, and the functions that write them.
+
+The functions build plain dicts, which orjson writes directly. That a model and its function agree is tested: every
+golden answer is read back through its model.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from nearfield.api.bodies import CollectionSchema, IndexSchema
+from nearfield.domain.plans import Access, Mode  # noqa: TC001 - pydantic reads them
+from nearfield.domain.spec_json import spec_to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nearfield.domain.collections import Collection
+    from nearfield.domain.documents import Rejection, StoredDocument
+    from nearfield.domain.hits import Answer, Hit
+    from nearfield.domain.plans import Plan
+    from nearfield.domain.reports import CollectionStatus
+
+STANDS_STILL = "indexing stands still; the service's log says why"
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ProblemAnswer(_Answer):
+    """RFC 9457, `application/problem+json`. Match on `code`, never on `detail`."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    field: str | None
+    request_id: str | None
+
+
+class GenerationAnswer(_Answer):
+    """The index that answers searches."""
+
+    number: int
+    engine: str
+    fingerprint: str
+    dimension: int
+    state: str
+    applied_seq: int
+
+
+class StatusAnswer(_Answer):
+    """documents: in the store. pending: changes not yet searchable. rows: passages indexed. bytes: of the index."""
+
+    documents: int
+    seq: int
+    pending: int
+    rows: int | None
+    bytes: int | None
+    unindexed: int | None
+    generation: GenerationAnswer | None
+    indexing_error: str | None
+
+
+class CollectionAnswer(CollectionSchema):
+    """A collection's settings, defaults written out."""
+
+    name: str
+    embedder: str
+    engine: str
+    index: IndexSchema
+
+
+class CollectionStatusAnswer(CollectionAnswer):
+    """A collection's settings and how it is."""
+
+    status: StatusAnswer
+
+
+class CollectionsAnswer(_Answer):
+    """In order of name."""
+
+    collections: list[CollectionAnswer]
+
+
+class RejectionAnswer(_Answer):
+    """line: 1-based place in the list or stream."""
+
+    line: int
+    code: str
+    detail: str
+    id: str | None = None
+
+
+class UpsertAnswer(_Answer):
+    """accepted = new + changed + unchanged. seq: give it as `min_seq` to a search that must see these documents.
+
+    rejected holds the first 1,000 of rejected_total.
+    """
+
+    seq: int
+    accepted: int
+    new: int
+    changed: int
+    unchanged: int
+    rejected_total: int
+    rejected: list[RejectionAnswer]
+
+
+class PatchAnswer(_Answer):
+    """changed and unchanged: 0 or 1."""
+
+    seq: int
+    changed: int
+    unchanged: int
+
+
+class DeleteAnswer(_Answer):
+    """deleted: how many there were."""
+
+    seq: int
+    deleted: int
+
+
+class DocumentAnswer(_Answer):
+    """seq: the number of the last change to it."""
+
+    id: str
+    seq: int
+    document: dict[str, Any]
+
+
+class HitAnswer(_Answer):
+    """score: 0 to 1. passage: the best passage's number, 0-based, of a document of several."""
+
+    id: str
+    score: float
+    document: dict[str, Any]
+    passage: int | None = None
+
+
+class PlanAnswer(_Answer):
+    """What the search really did."""
+
+    mode: Mode
+    access: Access
+    engine: str
+    index: str
+    embedder: str
+    generation: int
+    applied_seq: int
+    waited_for: int
+    effort: int | None
+    candidates: int
+    matches: int | None
+    filter_native: str | None
+    filter_residual: str | None
+    notes: list[str]
+
+
+class SearchAnswer(_Answer):
+    """Hits best first."""
+
+    hits: list[HitAnswer]
+    plan: PlanAnswer
+    took_ms: float
+    request_id: str
+
+
+class EmbeddingAnswer(_Answer):
+    """embedding: numbers, or base64 of little-endian float32."""
+
+    object: str
+    index: int
+    embedding: list[float] | str
+
+
+class UsageAnswer(_Answer):
+    """Tokens read, special tokens included."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsAnswer(_Answer):
+    """Embeddings in the order of the texts, each of unit length."""
+
+    object: str
+    data: list[EmbeddingAnswer]
+    model: str
+    usage: UsageAnswer
+
+
+class HealthAnswer(_Answer):
+    """status: `ok`."""
+
+    status: str
+    version: str
+
+
+class ReadyAnswer(_Answer):
+    """status: `ready`."""
+
+    status: str
+
+
+def collection_json(collection: Collection) -> dict[str, Any]:
+    """A CollectionAnswer."""
+    return {"name": collection.name, **spec_to_json(collection.spec)}
+
+
+def status_json(status: CollectionStatus) -> dict[str, Any]:
+    """A CollectionStatusAnswer. Why indexing stands still is for the log, not for the caller."""
+    live = status.generation
+    return collection_json(status.collection) | {
+        "status": {
+            "documents": status.documents,
+            "seq": status.seq,
+            "pending": status.pending,
+            "rows": status.rows,
+            "bytes": status.bytes,
+            "unindexed": status.unindexed,
+            "generation": None
+            if live is None
+            else {
+                "number": live.number,
+                "engine": live.engine,
+                "fingerprint": live.fingerprint,
+                "dimension": live.dimension,
+                "state": live.state,
+                "applied_seq": live.applied_seq,
+            },
+            "indexing_error": None if status.indexing_error is None else STANDS_STILL,
+        }
+    }
+
+
+def rejection_json(rejection: Rejection) -> dict[str, Any]:
+    """A RejectionAnswer."""
+    told: dict[str, Any] = {"line": rejection.line, "code": rejection.code, "detail": rejection.detail}
+    return told if rejection.id is None else told | {"id": rejection.id}
+
+
+def document_json(document: StoredDocument) -> dict[str, Any]:
+    """A DocumentAnswer."""
+    return {"id": document.id, "seq": document.seq, "document": document.body}
+
+
+def answer_json(answer: Answer, fields: Sequence[str] | None, request_id: str | None) -> dict[str, Any]:
+    """A SearchAnswer, the documents cut down to `fields` where these are given."""
+    return {
+        "hits": [_hit_json(hit, fields) for hit in answer.hits],
+        "plan": _plan_json(answer.plan),
+        "took_ms": answer.took_ms,
+        "request_id": request_id,
+    }
+
+
+def _hit_json(hit: Hit, fields: Sequence[str] | None) -> dict[str, Any]:
+    body = hit.document
+    if fields is not None:
+        body = {name: body[name] for name in fields if name in body}
+    told: dict[str, Any] = {"id": hit.id, "score": hit.score, "document": body}
+    if hit.passage is not None:
+        told["passage"] = hit.passage
+    return told
+
+
+def _plan_json(plan: Plan) -> dict[str, Any]:
+    return {
+        "mode": plan.mode,
+        "access": plan.access,
+        "engine": plan.engine,
+        "index": plan.index,
+        "embedder": plan.embedder,
+        "generation": plan.generation,
+        "applied_seq": plan.applied_seq,
+        "waited_for": plan.waited_for,
+        "effort": plan.effort,
+        "candidates": plan.candidates,
+        "matches": plan.matches,
+        "filter_native": plan.filter_native,
+        "filter_residual": plan.filter_residual,
+        "notes": plan.notes,
+    }

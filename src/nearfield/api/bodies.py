@@ -1,0 +1,115 @@
+"""Request bodies: one model each, strict, unknown fields refused by name. What the words mean is the domain's."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nearfield.domain.schema import FieldType, IndexKind, Metric, Quantization
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+FilterSpelling = Annotated[
+    dict[str, Any] | str,
+    Field(
+        description='A filter as JSON, `{"price": {"$lte": 100}}`, or as text, `price <= 100 AND brand = "Acme"`.',
+        examples=[{"price": {"$lte": 100}, "tags": {"$in": ["new"]}}, 'price <= 100 AND brand = "Acme"'],
+    ),
+]
+Limit = Annotated[int, Field(description="Hits wanted; min(limit, matches) come back.", examples=[10])]
+Offset = Annotated[int, Field(description="Hits skipped.")]
+Projection = Annotated[
+    list[str] | None,
+    Field(description="Fields of each document to send back; all when absent, none when empty.", max_length=256),
+]
+MinSeq = Annotated[
+    int | None,
+    Field(description="Wait until the change of this `seq` is searchable: read your own write.", ge=0),
+]
+
+
+class SearchBody(_Body):
+    """A question to one collection: `query`, in words, or `vector`; exactly one of them."""
+
+    query: str | None = Field(None, description="What to look for, in words.", examples=["affordable audio gear"])
+    vector: list[float] | None = Field(None, description="A query vector of the collection's dimension.")
+    filter: FilterSpelling | None = None
+    limit: Limit = 10
+    offset: Offset = 0
+    mode: Literal["hybrid", "semantic", "lexical"] | None = Field(
+        None, description="Meaning and words together, meaning alone, or words alone; hybrid unless a vector is given."
+    )
+    exact: bool = Field(False, description="Compare every vector instead of using the approximate index.")
+    ef: int | None = Field(None, description="efSearch for this search.", ge=1, le=4096)
+    min_seq: MinSeq = None
+    fields: Projection = None
+
+
+class SimilarBody(_Body):
+    """More like these documents and texts, less like those; at least one of `ids` and `texts`."""
+
+    ids: list[str] = Field([], description="Documents to be similar to; never hits themselves.", max_length=100)
+    texts: list[str] = Field([], description="Texts to be similar to.", max_length=100)
+    unlike_ids: list[str] = Field([], description="Documents to be unlike; never hits themselves.", max_length=100)
+    unlike_texts: list[str] = Field([], description="Texts to be unlike.", max_length=100)
+    filter: FilterSpelling | None = None
+    limit: Limit = 10
+    offset: Offset = 0
+    exact: bool = Field(False, description="Compare every vector instead of using the approximate index.")
+    min_seq: MinSeq = None
+    fields: Projection = None
+
+
+class DeleteBody(_Body):
+    """Which documents to delete: `ids` or `filter`, one of them."""
+
+    ids: list[str] | None = Field(None, description="Ids; those that are not there are passed over.")
+    filter: FilterSpelling | None = None
+
+
+class EmbeddingsBody(_Body):
+    """Texts to embed, in the form OpenAI's clients send."""
+
+    input: str | list[str] = Field(description="A text or a list of texts; token ids are not taken.")
+    model: str | None = Field(None, description="A model this service has in use; its default one when absent.")
+    encoding_format: Literal["float", "base64"] = Field(
+        "float", description="Numbers, or base64 of little-endian float32."
+    )
+    dimensions: int | None = Field(None, description="Refused unless it is the model's own number.")
+    input_type: Literal["query", "document"] = Field(
+        "document", description="What the texts are; models with prompts treat a query differently."
+    )
+    user: str | None = Field(None, description="Taken because OpenAI's clients send it; not used.")
+
+
+class IndexSchema(_Body):
+    """How the vectors are indexed. Documents the request; the domain reads it."""
+
+    kind: IndexKind = IndexKind.HNSW
+    metric: Metric = Metric.COSINE
+    m: int = Field(16, ge=4, le=128, description="Links per node in HNSW.")
+    ef_construction: int = Field(200, ge=16, le=2000, description="Candidate list while building.")
+    ef_search: int = Field(128, ge=16, le=4096, description="Candidate list while searching.")
+    lists: int = Field(0, ge=0, le=65_536, description="Inverted lists of IVF; 0: chosen from the row count.")
+    probes: int = Field(0, ge=0, le=65_536, description="Lists searched; 0: chosen from the row count.")
+    quantization: Quantization = Quantization.NONE
+
+
+class CollectionSchema(_Body):
+    """What a collection's documents look like. Documents the request; the domain reads it."""
+
+    embed: str = Field(
+        description="Template of the text that is embedded and searched by words.", examples=["{name}: {description}"]
+    )
+    fields: dict[str, FieldType] = Field(
+        {}, description="Fields that filters may use, and their types.", examples=[{"price": "float", "tags": "text[]"}]
+    )
+    embedder: str | None = Field(
+        None, description="A model's name, or `vectors:<dimension>` when documents bring their own."
+    )
+    engine: str | None = Field(None, description="Where the vectors live; the service's default when absent.")
+    index: IndexSchema | None = Field(None, description="How the vectors are indexed; HNSW when absent.")

@@ -1,0 +1,66 @@
+"""For those who run the service: is it alive, is it ready, how is it doing."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+import nearfield
+from nearfield.api.answers import HealthAnswer, ReadyAnswer
+from nearfield.api.reading import JsonRoute, json_response
+from nearfield.api.state import Running
+from nearfield.domain.reports import CollectionStatus
+from nearfield.observe import metrics
+from nearfield.wiring import Backend
+
+router = APIRouter(route_class=JsonRoute, tags=["operations"])
+
+
+@router.get("/healthz", responses={200: {"model": HealthAnswer}})
+async def healthz() -> Response:
+    """The process is alive and its event loop turns; nothing else is asked."""
+    return await json_response({"status": "ok", "version": nearfield.__version__})
+
+
+@router.get("/readyz", responses={200: {"model": ReadyAnswer}})
+async def readyz(backend: Running) -> Response:
+    """The model and every index are warm and the store answers; 503 before, and while shutting down."""
+    await backend.ready()
+    return await json_response({"status": "ready"})
+
+
+@router.get("/metrics", responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text."}})
+async def show_metrics(backend: Running) -> Response:
+    """Counters and histograms of this process, and the state of each collection."""
+    return Response(metrics.render(await _gauges(backend)), media_type=metrics.CONTENT_TYPE)
+
+
+async def _gauges(backend: Backend) -> list[metrics.Gauge]:
+    names = [each.name for each in await backend.catalog.list()]
+    found = await asyncio.gather(*(backend.catalog.status(name) for name in names), return_exceptions=True)
+    # One that cannot be asked, because it was dropped meanwhile, is absent; the others are told all the same.
+    known = [each for each in found if isinstance(each, CollectionStatus)]
+    return [
+        metrics.gauge(f"nearfield_collection_{name}", told, ("collection",), _values(known, name))
+        for name, told in (
+            ("documents", "Documents in the store."),
+            ("pending", "Changes the live index has not applied yet."),
+            ("rows", "Passages in the live index."),
+            ("bytes", "Bytes of the live index."),
+            ("unindexed", "Rows found by comparing each, until the next upkeep."),
+        )
+    ] + [
+        metrics.gauge(
+            "nearfield_collection_standing_still",
+            "1 where the indexer stopped at an error.",
+            ("collection",),
+            {(each.collection.name,): float(each.indexing_error is not None) for each in known},
+        )
+    ]
+
+
+def _values(known: list[CollectionStatus], name: str) -> dict[tuple[str, ...], float]:
+    values = {(each.collection.name,): getattr(each, name) for each in known}
+    return {of: float(value) for of, value in values.items() if value is not None}

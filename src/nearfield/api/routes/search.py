@@ -1,0 +1,78 @@
+"""Search, and more-like-this."""
+
+from __future__ import annotations
+
+import numpy as np
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from nearfield.api.answers import SearchAnswer, answer_json
+from nearfield.api.bodies import SearchBody, SimilarBody
+from nearfield.api.limits import check_window, deadline
+from nearfield.api.reading import JsonRoute, json_response
+from nearfield.api.state import Running, read_filter
+from nearfield.domain.hits import Answer
+from nearfield.domain.plans import Mode
+from nearfield.domain.queries import Search, Similar
+from nearfield.observe import metrics
+from nearfield.observe.logging import request_id
+from nearfield.settings import Settings
+
+router = APIRouter(route_class=JsonRoute, tags=["search"])
+
+_MANY_HITS = 100  # written in a thread beyond
+
+
+@router.post("/v1/collections/{name}/search", responses={200: {"model": SearchAnswer}})
+async def search(name: str, body: SearchBody, backend: Running) -> Response:
+    """Find documents by meaning, by words, or both, among those that pass a filter. The plan tells what was done."""
+    settings = backend.settings
+    check_window(body.limit, body.offset, settings)
+    with np.errstate(over="ignore"):  # a number beyond float32 becomes an infinity, which is refused by name
+        vector = None if body.vector is None else np.asarray(body.vector, dtype=np.float32)
+    ask = Search(
+        query=body.query,
+        vector=vector,
+        where=read_filter(body.filter, settings),
+        limit=body.limit,
+        offset=body.offset,
+        mode=None if body.mode is None else Mode(body.mode),
+        exact=body.exact,
+        effort=body.ef,
+        min_seq=body.min_seq,
+    )
+    async with deadline(_seconds(settings, body.min_seq), "the search"):
+        answer = await backend.searches.search(name, ask)
+    return await _response(answer, body.fields)
+
+
+@router.post("/v1/collections/{name}/similar", responses={200: {"model": SearchAnswer}})
+async def similar(name: str, body: SimilarBody, backend: Running) -> Response:
+    """Find documents like the given ones and unlike others, by meaning."""
+    settings = backend.settings
+    check_window(body.limit, body.offset, settings)
+    ask = Similar(
+        ids=tuple(body.ids),
+        texts=tuple(body.texts),
+        unlike_ids=tuple(body.unlike_ids),
+        unlike_texts=tuple(body.unlike_texts),
+        where=read_filter(body.filter, settings),
+        limit=body.limit,
+        offset=body.offset,
+        exact=body.exact,
+        min_seq=body.min_seq,
+    )
+    async with deadline(_seconds(settings, body.min_seq), "the search"):
+        answer = await backend.searches.similar(name, ask)
+    return await _response(answer, body.fields)
+
+
+def _seconds(settings: Settings, min_seq: int | None) -> float:
+    return settings.search_timeout_s + (0 if min_seq is None else settings.wait_timeout_s)
+
+
+async def _response(answer: Answer, fields: list[str] | None) -> Response:
+    plan = answer.plan
+    metrics.SEARCH_SECONDS.labels(plan.mode, plan.access).observe(answer.took_ms / 1000)
+    content = answer_json(answer, fields, request_id.get())
+    return await json_response(content, large=len(answer.hits) > _MANY_HITS)
