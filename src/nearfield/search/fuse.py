@@ -53,11 +53,15 @@ def rank_lexical(found: Candidates) -> Ranked:
 
 
 async def fuse(retrieval: Retrieval, vector: Float32Array, dense: Candidates, lexical: Candidates, want: int) -> Ranked:
-    """The weighted sum of both scores, best first, ties by document key; the first `want` are exact.
+    """The weighted sum of both scores, best first, ties by document key.
 
     score = DENSE_SHARE * similarity + (1 - DENSE_SHARE) * BM25 / best BM25. A document that only words found lies
     beyond the last dense candidate; where that bound could still bring it among the first `want`, its similarity is
-    computed from its vector. One that only meaning found has no BM25.
+    computed from the vector of the passage that holds the words, and else it is left out. One that only meaning found
+    counts as without words.
+    The first `want` are those of the sum over all documents, given that `lexical` holds every document with a word of
+    the query, `dense` is exact and has `want` documents (or all), and documents are of one passage. A `lexical` cut
+    short takes nothing from the documents it holds.
     """
     metric = retrieval.live.generation.index.metric
     meaning = unit_similarity(dense.scores, metric)
@@ -72,10 +76,10 @@ async def fuse(retrieval: Retrieval, vector: Float32Array, dense: Candidates, le
         else:
             totals[at] += words[place]
     documents, chunks = dense.documents, dense.chunks
+    ceiling = DENSE_SHARE * float(meaning[-1]) if len(meaning) else DENSE_SHARE
+    bar = np.partition(totals, -want)[-want] if len(totals) >= want else -1.0
+    alone = [place for place in alone if words[place] + ceiling >= bar]
     if alone:
-        ceiling = DENSE_SHARE * float(meaning[-1]) if len(meaning) else DENSE_SHARE
-        bar = np.partition(totals, -want)[-want] if len(totals) >= want else -1.0
-        alone = [place for place in alone if words[place] + ceiling >= bar]
         known = await retrieval.similarities(vector, lexical.chunks[alone])
         raw = np.array([known.get(chunk, -np.inf) for chunk in lexical.chunks[alone].tolist()], dtype=np.float32)
         alone_totals = words[alone] + DENSE_SHARE * np.nan_to_num(unit_similarity(raw, metric))

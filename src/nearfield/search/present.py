@@ -18,28 +18,31 @@ async def present(
 ) -> tuple[list[Hit], int]:
     """The hits of one page, and how many candidates were dropped on the way to it.
 
-    Documents deleted since they were indexed are dropped, and, while the index lags behind the store, those that were
-    changed and no longer pass the filter. One SQL statement reads `limit + spare` documents.
+    Documents deleted since they were indexed are dropped, and those changed since that no longer pass the filter. One
+    SQL statement reads `limit + spare` documents; while the index lags behind the store those of the pages before are
+    read too, so that a candidate dropped there moves the next ones up on every page alike.
     """
     candidates = [
         found
         for found in zip(ranked.documents.tolist(), ranked.chunks.tolist(), ranked.scores.tolist(), strict=True)
         if found[0] not in excluded
     ]
-    page = candidates[offset : offset + limit + spare]
+    start = offset if retrieval.live.latest_seq <= retrieval.as_of else 0
+    page = candidates[start : offset + limit + spare]
     stored = await retrieval.store.by_key(retrieval.collection, [key for key, _, _ in page])
-    lagging = retrieval.live.applied_seq < retrieval.live.latest_seq
     fields = retrieval.collection.spec.fields
     hits: list[Hit] = []
-    dropped = 0
+    dropped, skip = 0, offset - start
     for key, chunk, score in page:
         document = stored.get(key)
-        if document is None or (lagging and not retrieval.where.keeps(document, fields)):
+        if document is None or (document.seq > retrieval.as_of and not retrieval.where.keeps(document, fields)):
             dropped += 1
-            continue
-        hits.append(_hit(document, chunk, score))
-        if len(hits) == limit:
-            break
+        elif skip:
+            skip -= 1
+        else:
+            hits.append(_hit(document, chunk, score))
+            if len(hits) == limit:
+                break
     return hits, dropped
 
 

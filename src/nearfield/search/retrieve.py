@@ -10,16 +10,17 @@ import numpy as np
 
 from nearfield.domain.documents import chunk_key, document_keys
 from nearfield.domain.filters import matches
+from nearfield.domain.hits import Matches
 from nearfield.domain.plans import Access
 from nearfield.domain.rows import row_of
 from nearfield.domain.schema import IndexKind, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from nearfield.domain.collections import Collection
-    from nearfield.domain.documents import Float32Array, Int64Array
-    from nearfield.domain.hits import Matches
+    from nearfield.domain.documents import Float32Array, Int64Array, StoredDocument
+    from nearfield.domain.schema import FieldType
     from nearfield.protocols.live import LiveIndex
     from nearfield.protocols.store import Store
     from nearfield.search.filters import PlacedFilter
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 SCAN_PAGE = 1_000
 OVERFETCH = 4
 MAX_OVERFETCH = 20_000  # rows; beyond it the filter is decided on every document instead
+MAX_ROWS = 100_000  # asked of an engine in one call
 EXACT_ROWS = 2_000  # so few rows are compared one by one: exact, and no slower than a graph
+EXACT_CHANGES = 500  # an index that has seen no more changes is that small, whatever was never counted
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +65,11 @@ class Candidates:
 
 @dataclass(slots=True, eq=False)
 class Retrieval:
-    """The retrieval side of one search. Notes what it did in `access`, `effort` and `notes`."""
+    """The retrieval side of one search. Notes what it did in `access`, `approximate` and `notes`.
+
+    expected: passages that pass the engine's part of the filter, None when not known. as_of: the last change the index
+    had applied when the search began; what it finds may be staler than the store, never than this.
+    """
 
     store: Store
     collection: Collection
@@ -71,45 +78,59 @@ class Retrieval:
     exact: bool = False
     effort: int | None = None
     expected: float | None = None
+    as_of: int = 0
     access: Access = Access.NONE
+    approximate: bool = False
     notes: list[str] = field(default_factory=list)
 
-    async def dense(self, vector: Float32Array, want: int) -> Candidates:
-        """The documents nearest to a vector: min(want, documents that pass the filter) of them."""
+    async def dense(self, vector: Float32Array, want: int, *, depth: int = 0) -> Candidates:
+        """The documents nearest to a vector: min(want, documents that pass the filter) of them, or some more.
+
+        depth: rows to ask for at least.
+        """
         can_exact = self.live.capabilities.exact
-        few = self.expected is not None and self.expected <= EXACT_ROWS
-        flat = self.live.generation.index.kind is IndexKind.FLAT
-        compare_all = can_exact and (self.exact or few or flat)
+        compare_all = can_exact and (self.exact or self._few())
         self.access = Access.EXACT if compare_all else Access.ANN
+        self.approximate = not compare_all
 
         async def nearest(limit: int) -> Matches:
             effort = None if compare_all else self.effort
             found = await self.live.index.nearest(
                 vector, limit=limit, where=self.where.native, effort=effort, exact=compare_all
             )
-            if len(found) < limit and can_exact and not compare_all:
-                # an approximate index may lose rows behind a filter: fewer than asked is taken from it only when
-                # comparing every row finds no more
-                everything = await self.live.index.nearest(vector, limit=limit, where=self.where.native, exact=True)
-                if len(everything) > len(found):
-                    self.access = Access.EXACT
-                    self.notes.append("the approximate search came back short; every row was compared")
-                return everything
+            if len(found) == limit or not can_exact or compare_all:
+                return found
+            # an approximate index may lose rows behind a filter: fewer than asked is taken from it only when
+            # comparing every row finds no more
+            everything = await self.live.index.nearest(vector, limit=limit, where=self.where.native, exact=True)
+            self.access, self.approximate = Access.EXACT, False
+            if len(everything) > len(found):
+                self.notes.append("the approximate search came back short; every row was compared")
+            return everything
+
+        residual = self.where.residual is not None
+        found, rows, more = await self._grow(nearest, want, depth, most=MAX_OVERFETCH if residual else MAX_ROWS)
+        if residual:
+            self.access = Access.OVERFETCH
+        if len(found) >= want or (can_exact and not more) or await self.live.index.count(self.where.native) <= rows:
             return found
+        self.access, self.approximate = Access.SCAN, False
+        if not residual:
+            self.notes.append("the engine came back short; the filter was decided on every document")
+        return await self._scan(vector, want)
 
-        if self.where.residual is None:
-            return await self._grow(nearest, want)
-        self.access = Access.OVERFETCH
-        found = await self._grow(nearest, want, most=MAX_OVERFETCH)
-        if len(found) < want and await self._more_than(MAX_OVERFETCH):
-            self.access = Access.SCAN
-            return await self._scan(vector, want)
-        return found
+    async def lexical(self, text: str, want: int, *, depth: int = 0) -> Candidates:
+        """The documents that hold words of a text: min(want, those that do and pass the filter) of them, or some more.
 
-    async def lexical(self, text: str, want: int) -> Candidates:
-        """The documents that hold words of a text: min(want, those that do and pass the filter) of them."""
+        depth: rows to ask for at least.
+        """
         where = self.where.native
-        return await self._grow(lambda limit: self.live.index.lexical(text, limit=limit, where=where), want)
+        found, rows, more = await self._grow(
+            lambda limit: self.live.index.lexical(text, limit=limit, where=where), want, depth, most=MAX_ROWS
+        )
+        if more and len(found) < want:
+            self.notes.append(f"only the best {rows} passages that hold these words were looked at")
+        return found
 
     async def similarities(self, vector: Float32Array, chunks: Int64Array) -> dict[int, float]:
         """The similarity of some passages to a vector, by chunk key, computed on the stored vectors."""
@@ -117,17 +138,26 @@ class Retrieval:
         scores = similarity(vector, vectors, self.live.generation.index.metric)
         return dict(zip(keys.tolist(), scores.tolist(), strict=True))
 
+    def _few(self) -> bool:
+        """Whether comparing all rows is as quick as a graph, or all there is."""
+        if self.live.generation.index.kind is IndexKind.FLAT or self.as_of <= EXACT_CHANGES:
+            return True
+        return self.expected is not None and self.expected <= EXACT_ROWS
+
     async def _grow(
-        self, search: Callable[[int], Awaitable[Matches]], want: int, *, most: int | None = None
-    ) -> Candidates:
-        """Ask for more rows until `want` documents are left after grouping and the residual filter, or no more come."""
-        limit = want if self.where.residual is None else want * OVERFETCH
+        self, search: Callable[[int], Awaitable[Matches]], want: int, depth: int, *, most: int
+    ) -> tuple[Candidates, int, bool]:
+        """Ask for more rows until `want` documents are left after grouping and the residual filter, or no more come.
+
+        Returns the documents, the rows they were taken from, and whether there may be more rows.
+        """
+        limit = max(want, depth) * (1 if self.where.residual is None else OVERFETCH)
         while True:
-            limit = limit if most is None else min(limit, most)
+            limit = min(limit, most)
             found = await search(limit)
             candidates = await self._pass(Candidates.of(found))
             if len(candidates) >= want or len(found) < limit or limit == most:
-                return candidates.take(range(min(want, len(candidates))))
+                return candidates, len(found), len(found) == limit
             limit *= OVERFETCH
 
     async def _pass(self, candidates: Candidates) -> Candidates:
@@ -146,28 +176,28 @@ class Retrieval:
 
         return candidates.take(await asyncio.to_thread(passing))
 
-    async def _more_than(self, rows: int) -> bool:
-        return (await self.live.index.stats()).rows > rows
-
     async def _scan(self, vector: Float32Array, want: int) -> Candidates:
         """Decide the filter on every document and compare the vectors of those that pass, page by page."""
-        metric = self.live.generation.index.metric
-        best_keys, best_scores = np.array([], dtype=np.int64), np.array([], dtype=np.float32)
+        best = Candidates.of(Matches(np.array([], dtype=np.int64), np.array([], dtype=np.float32)))
+        metric, fields = self.live.generation.index.metric, self.collection.spec.fields
         after = 0
         while page := await self.store.scan(self.collection, after_key=after, limit=SCAN_PAGE):
             after = page[-1].key
-            fields = self.collection.spec.fields
-            keys = [document.key for document in page if self.where.keeps(document, fields)]
+            keys = await asyncio.to_thread(self._kept_keys, page, fields)
+            if not keys:
+                continue
             spans = await self.store.spans(self.live.generation, keys)
             chunks = [chunk_key(key, ordinal) for key in keys for ordinal in range(spans.get(key, 1))]
             found, vectors = await self.live.index.vectors(np.array(chunks, dtype=np.int64))
-            best_keys = np.concatenate([best_keys, found])
-            best_scores = np.concatenate([best_scores, similarity(vector, vectors, metric)])
-            order = np.lexsort((best_keys, -best_scores))
-            _, first = np.unique(document_keys(best_keys[order]), return_index=True)
-            kept = order[np.sort(first)[:want]]
-            best_keys, best_scores = best_keys[kept], best_scores[kept]
-        return Candidates(document_keys(best_keys), best_keys, best_scores)
+            passages = np.concatenate([best.chunks, found])
+            scores = np.concatenate([best.scores, similarity(vector, vectors, metric)])
+            order = np.lexsort((passages, -scores))
+            best = Candidates.of(Matches(passages[order], scores[order]))
+            best = best.take(range(min(want, len(best))))
+        return best
+
+    def _kept_keys(self, page: Sequence[StoredDocument], fields: Mapping[str, FieldType]) -> list[int]:
+        return [document.key for document in page if self.where.keeps(document, fields)]
 
 
 def similarity(vector: Float32Array, vectors: Float32Array, metric: Metric) -> Float32Array:

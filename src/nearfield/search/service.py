@@ -13,11 +13,11 @@ import numpy as np
 
 from nearfield.domain.errors import InvalidRequest, TimedOut, UnsupportedByEngine
 from nearfield.domain.hits import Answer
-from nearfield.domain.plans import Access, Mode, Plan
+from nearfield.domain.plans import Mode, Plan
 from nearfield.domain.schema import IndexKind
 from nearfield.protocols.engine import check_vectors
-from nearfield.search.examples import example_vectors
-from nearfield.search.filters import place
+from nearfield.search.examples import example_documents, example_vectors
+from nearfield.search.filters import is_light, place
 from nearfield.search.fuse import Ranked, fuse, rank_dense, rank_lexical
 from nearfield.search.present import present
 from nearfield.search.retrieve import Retrieval
@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     from nearfield.protocols.live import LiveIndex, LiveIndexes
     from nearfield.protocols.store import Store
 
-HYBRID_DEPTH = 100  # candidates from each side, at least
+HYBRID_DEPTHS = (100, 250, 500, 1_000, 2_500, 5_000)
+"""Passages asked of each side, at least: in steps, because a deeper list may rank the same documents anew, and the
+pages of one question should be cut from one ranking."""
 SPARE = 4  # candidates beyond what is wanted, for documents deleted since they were indexed
 UNLIKE_WEIGHT = 0.5
+CANCELLED = 1e-6  # of an example's length: what is left then is rounding, and points nowhere
 
 
 @dataclass(slots=True, eq=False)
@@ -82,7 +85,7 @@ class SearchService:
         started = time.perf_counter()
         collection, live, waited_for = await self._begin(name, ask.min_seq)
         async with _limit(self._search_timeout_s):
-            retrieval = self._retrieval(collection, live, ask.where, exact=ask.exact, effort=ask.effort)
+            retrieval = await self._retrieval(collection, live, ask.where, exact=ask.exact, effort=ask.effort)
             asked = _Asked(
                 ask.resolved_mode,
                 ask.limit,
@@ -102,19 +105,22 @@ class SearchService:
         """
         started = time.perf_counter()
         collection, live, waited_for = await self._begin(name, ask.min_seq)
+        examples = partial(example_documents, self._store, collection, live, wait_timeout_s=self._wait_timeout_s)
+        liked = await examples(ask.ids, field="ids")
+        unliked = await examples(ask.unlike_ids, field="unlike_ids")
         async with _limit(self._search_timeout_s):
-            examples = partial(example_vectors, self._store, collection, live, wait_timeout_s=self._wait_timeout_s)
-            likes, liked = await examples(ids=ask.ids, texts=ask.texts)
+            retrieval = await self._retrieval(collection, live, ask.where, exact=ask.exact, effort=None)
+            vectors = partial(example_vectors, self._store, live)
+            likes = await vectors(liked, ask.texts, field="ids")
             vector = likes.mean(axis=0)
-            unliked: frozenset[int] = frozenset()
-            if ask.unlike_ids or ask.unlike_texts:
-                unlikes, unliked = await examples(ids=ask.unlike_ids, texts=ask.unlike_texts)
+            if unliked or ask.unlike_texts:
+                unlikes = await vectors(unliked, ask.unlike_texts, field="unlike_ids")
                 vector = vector - UNLIKE_WEIGHT * unlikes.mean(axis=0)
-            if not np.linalg.norm(vector):
+            if np.linalg.norm(vector) <= CANCELLED * np.linalg.norm(likes, axis=1).max():
                 raise InvalidRequest("likes and unlikes cancel each other out; change one of them", field="unlike_ids")
-            retrieval = self._retrieval(collection, live, ask.where, exact=ask.exact, effort=None)
             asked = _Asked(Mode.SEMANTIC, ask.limit, ask.offset, retrieval, waited_for)
-            asked.vector, asked.excluded = self._vector(live, vector), liked | unliked
+            asked.vector = self._vector(live, vector)
+            asked.excluded = frozenset(example.key for example in (*liked, *unliked))
             return await self._answer(asked, started)
 
     # -- plan ----------------------------------------------------------------------------------------------------
@@ -127,18 +133,22 @@ class SearchService:
         await live.wait_for(min_seq, timeout_s=self._wait_timeout_s)
         return collection, live, waited_for
 
-    def _retrieval(
+    async def _retrieval(
         self, collection: Collection, live: LiveIndex, where: Filter | None, *, exact: bool, effort: int | None
     ) -> Retrieval:
         if exact and not live.capabilities.exact:
             raise UnsupportedByEngine(f"engine {live.generation.engine} has no exact search", field="exact")
         if effort is not None and not live.capabilities.effort:
             raise UnsupportedByEngine(f"engine {live.generation.engine} takes no effort per query", field="ef")
-        placed = place(where, collection.spec.fields, live.index)
+        if effort is not None and effort < 1:
+            raise InvalidRequest(f"ef is {effort}; expected at least 1", field="ef")
+        parts = (where, collection.spec.fields, live.index)
+        placed = place(*parts) if is_light(where) else await asyncio.to_thread(place, *parts)
+        as_of = live.applied_seq
         expected = None
         if placed.native is not None:
-            expected = self._selectivity.expected(collection, live, placed.native)
-        return Retrieval(self._store, collection, live, placed, exact=exact, effort=effort, expected=expected)
+            expected = await self._selectivity.expected(collection, live, placed.native)
+        return Retrieval(self._store, collection, live, placed, exact, effort, expected, as_of)
 
     def _vector(self, live: LiveIndex, vector: Float32Array | None) -> Float32Array | None:
         if vector is None:
@@ -181,14 +191,15 @@ class SearchService:
             found = await retrieval.dense(await self._query_vector(asked), want)
             asked.depth = len(found)
             return rank_dense(found, metric)
-        depth = max(want, HYBRID_DEPTH)
-        by_words = asyncio.create_task(retrieval.lexical(asked.text or "", depth))
+        depth = next((step for step in HYBRID_DEPTHS if step >= want), want)
+        by_words = asyncio.create_task(retrieval.lexical(asked.text or "", want, depth=depth))
         try:
             vector = await self._query_vector(asked)
-            dense = await retrieval.dense(vector, depth)
+            dense = await retrieval.dense(vector, want, depth=depth)
             lexical = await by_words
         finally:
             by_words.cancel()
+            await asyncio.gather(by_words, return_exceptions=True)
         asked.depth = len(dense) + len(lexical)
         return await fuse(retrieval, vector, dense, lexical, want)
 
@@ -204,9 +215,12 @@ class SearchService:
         retrieval = asked.retrieval
         live, where = retrieval.live, retrieval.where
         settings = live.generation.index
-        effort = None
-        if retrieval.access in (Access.ANN, Access.OVERFETCH) and settings.kind is IndexKind.HNSW:
-            effort = retrieval.effort or settings.ef_search
+        effort, notes = None, list(dict.fromkeys(retrieval.notes))
+        if retrieval.approximate:
+            graph = settings.kind in (IndexKind.HNSW, IndexKind.DISKANN)
+            effort = retrieval.effort or (settings.ef_search if graph else settings.probes or None)
+        elif retrieval.effort is not None:
+            notes.append("ef had no use: no approximate index was searched")
         return Plan(
             mode=asked.mode,
             access=retrieval.access,
@@ -214,14 +228,14 @@ class SearchService:
             index=f"{settings.kind}/{settings.metric}/{settings.quantization}",
             embedder=live.embedder.name,
             generation=live.generation.number,
-            applied_seq=live.applied_seq,
+            applied_seq=retrieval.as_of,
             waited_for=asked.waited_for,
             effort=effort,
             candidates=asked.depth,
             matches=None,
             filter_native=where.native_text,
             filter_residual=where.residual_text,
-            notes=tuple(retrieval.notes),
+            notes=tuple(notes),
         )
 
 

@@ -1,0 +1,348 @@
+"""Real parts for the tests of search, and thin doors in front of them that count, forget or stand still."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nearfield.domain.binding import bind
+from nearfield.domain.documents import document_keys
+from nearfield.domain.filters import matches, walk
+from nearfield.domain.hits import Matches
+from nearfield.domain.rows import row_of
+from nearfield.domain.spec_json import spec_from_json
+from nearfield.protocols.source import SourceRow
+from nearfield.search.fuse import DENSE_SHARE, unit_similarity
+from nearfield.search.service import SearchService
+from nearfield.settings import load_settings
+from nearfield.wiring import open_backend
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+    from nearfield.domain.collections import Collection, Generation
+    from nearfield.domain.documents import Float32Array, Int64Array, StoredDocument
+    from nearfield.domain.filters import Filter
+    from nearfield.domain.hits import Answer
+    from nearfield.domain.queries import Search, Similar
+    from nearfield.indexing.generations import OpenGeneration
+    from nearfield.protocols.embedder import Embedder
+    from nearfield.protocols.engine import EngineCapabilities, IndexSpec, IndexStats, VectorIndex
+    from nearfield.wiring import Backend
+
+CATALOGUE = Path(__file__).parents[3] / "examples" / "products" / "catalogue.csv"
+FIELDS = {"price": "float", "category": "keyword", "brand": "keyword", "in_stock": "bool", "at": "geo"}
+
+
+def products(count: int) -> list[dict[str, Any]]:
+    """Products of the catalogue, each at a place of its own on the map."""
+    with CATALOGUE.open(newline="") as file:
+        rows = list(csv.DictReader(file))[:count]
+    return [
+        row
+        | {
+            "price": float(row["price"]),
+            "in_stock": row["in_stock"] == "true",
+            "at": {"lat": -60 + 120 * i / count, "lon": -170 + 340 * (i * 7 % count) / count},
+        }
+        for i, row in enumerate(rows)
+    ]
+
+
+@dataclass(slots=True)
+class CountingIndex:
+    """An index that counts its calls, and may say fewer filters or lose rows, as engines of others do.
+
+    cannot_say: node types it refuses. keeps: the share of rows its approximate search still finds.
+    """
+
+    inner: VectorIndex
+    cannot_say: tuple[type[Filter], ...] = ()
+    keeps: float = 1.0
+    delay_s: float = 0.0
+    longest: int | None = None
+    calls: Counter[str] = field(default_factory=Counter)
+    asked_exact: list[bool] = field(default_factory=list)
+    asked_limits: list[int] = field(default_factory=list)
+
+    @property
+    def spec(self) -> IndexSpec:
+        return self.inner.spec
+
+    def unsupported(self, where: Filter) -> bool:
+        nodes = list(walk(where))
+        too_long = self.longest is not None and len(nodes) > self.longest
+        return too_long or any(type(node) in self.cannot_say for node in nodes) or self.inner.unsupported(where)
+
+    async def nearest(
+        self,
+        vector: Float32Array,
+        *,
+        limit: int,
+        where: Filter | None = None,
+        effort: int | None = None,
+        exact: bool = False,
+    ) -> Matches:
+        self.calls["nearest"] += 1
+        self.asked_exact.append(exact)
+        self.asked_limits.append(limit)
+        assert where is None or not self.unsupported(where)
+        await asyncio.sleep(self.delay_s)
+        found = await self.inner.nearest(vector, limit=limit, where=where, effort=effort, exact=exact)
+        kept = len(found) if exact else int(len(found) * self.keeps)
+        return Matches(found.keys[:kept], found.scores[:kept])
+
+    async def lexical(self, text: str, *, limit: int, where: Filter | None = None) -> Matches:
+        self.calls["lexical"] += 1
+        assert where is None or not self.unsupported(where)
+        return await self.inner.lexical(text, limit=limit, where=where)
+
+    async def count(self, where: Filter | None = None) -> int:
+        self.calls["count"] += 1
+        return await self.inner.count(where)
+
+    async def vectors(self, keys: Int64Array) -> tuple[Int64Array, Float32Array]:
+        self.calls["vectors"] += 1
+        assert len(keys)
+        return await self.inner.vectors(keys)
+
+    async def keys(self) -> AsyncIterator[Int64Array]:
+        self.calls["keys"] += 1
+        async for batch in self.inner.keys():
+            yield batch
+
+    async def upsert(self, *given: Any) -> None:
+        await self.inner.upsert(*given)
+
+    async def delete(self, keys: Int64Array) -> None:
+        await self.inner.delete(keys)
+
+    async def flush(self) -> None:
+        await self.inner.flush()
+
+    async def optimize(self) -> None:
+        await self.inner.optimize()
+
+    async def stats(self) -> IndexStats:
+        self.calls["stats"] += 1
+        return await self.inner.stats()
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+
+@dataclass(slots=True)
+class CountingEmbedder:
+    """An embedder that counts its calls."""
+
+    inner: Embedder
+    calls: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def embed(self, texts: Sequence[str], *, role: Any) -> Float32Array:
+        self.calls += 1
+        return await self.inner.embed(texts, role=role)
+
+
+@dataclass(slots=True)
+class CountingStore:
+    """A store that counts its calls by name."""
+
+    inner: Any
+    calls: Counter[str] = field(default_factory=Counter)
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls[name] += 1
+        return getattr(self.inner, name)
+
+
+@dataclass(slots=True)
+class Live:
+    """An open generation seen through the doors above. `seen`: what it claims to have applied, None for the truth."""
+
+    real: OpenGeneration
+    index: CountingIndex
+    capabilities: EngineCapabilities
+    embedder: CountingEmbedder
+    seen: int | None = None
+    heard: int | None = None
+
+    @property
+    def generation(self) -> Generation:
+        return self.real.generation
+
+    @property
+    def applied_seq(self) -> int:
+        return self.real.applied_seq if self.seen is None else self.seen
+
+    @property
+    def latest_seq(self) -> int:
+        return self.real.latest_seq if self.heard is None else self.heard
+
+    async def wait_for(self, seq: int, *, timeout_s: float) -> None:
+        await self.real.wait_for(seq, timeout_s=timeout_s)
+
+
+@dataclass(slots=True)
+class World:
+    """A backend with one collection of products, and a search service over the doors."""
+
+    backend: Backend
+    collection: Collection
+    live: Live
+    store: CountingStore
+    service: SearchService
+
+    @property
+    def name(self) -> str:
+        return self.collection.name
+
+    @property
+    def index(self) -> CountingIndex:
+        return self.live.index
+
+    async def search(self, ask: Search) -> Answer:
+        return await self.service.search(self.name, ask)
+
+    async def similar(self, ask: Similar) -> Answer:
+        return await self.service.similar(self.name, ask)
+
+    async def write(self, bodies: Iterable[Mapping[str, Any]]) -> None:
+        """Store documents and wait until they are indexed."""
+        rows = [SourceRow(line, dict(body)) for line, body in enumerate(bodies, 1)]
+        result = await self.backend.documents.upsert(self.name, rows)
+        assert not result.rejected, result.rejected[0]
+        await self.backend.documents.wait(self.name, result.receipt.seq)
+
+    def claim(self, **capabilities: Any) -> None:
+        """Let the engine claim other capabilities than it has."""
+        self.live.capabilities = replace(self.live.capabilities, **capabilities)
+
+    def forget_size(self) -> None:
+        """Seem to have seen many changes, so that a plan takes the index for a large one."""
+        self.live.seen = self.live.heard = 1_000_000
+
+    def stand_still(self) -> None:
+        """Apply no more changes: what is written to `backend.store` from here on is told to no indexer."""
+        self.live.seen = self.live.real.applied_seq
+        self.live.heard = self.live.seen + 1_000
+
+    # -- the oracle ----------------------------------------------------------------------------------------------
+    async def documents(self, where: Filter | None = None) -> list[StoredDocument]:
+        """Those that pass a filter, in the order first stored."""
+        fields = self.collection.spec.fields
+        bound = None if where is None else bind(where, fields)
+        found = await self.backend.store.scan(self.collection, limit=100_000)
+        return [one for one in found if bound is None or matches(bound, row_of(one.body, fields))]
+
+    async def similarities(self, vector: Float32Array, documents: Sequence[StoredDocument]) -> dict[int, float]:
+        """The engine's own similarity of each document's best passage, by document key, from every vector."""
+        everything = await self.index.inner.nearest(vector, limit=100_000, exact=True)
+        best: dict[int, float] = {}
+        for key, score in zip(document_keys(everything.keys).tolist(), everything.scores.tolist(), strict=True):
+            best.setdefault(key, score)
+        return {one.key: best[one.key] for one in documents}
+
+    async def words(self, text: str, documents: Sequence[StoredDocument]) -> dict[int, float]:
+        """BM25 of each document that holds a word, by document key, as a share of the best."""
+        everything = await self.index.inner.lexical(text, limit=100_000)
+        wanted = {one.key for one in documents}
+        best: dict[int, float] = {}
+        for key, score in zip(document_keys(everything.keys).tolist(), everything.scores.tolist(), strict=True):
+            if key in wanted:
+                best.setdefault(key, score)
+        return {key: score / max(best.values()) for key, score in best.items()}
+
+    async def expected(
+        self, mode: str, *, text: str = "", vector: Float32Array | None = None, where: Filter | None = None
+    ) -> list[tuple[str, float]]:
+        """(id, score) of every document that can be a hit, best first, ties by key: the law of `search.fuse`."""
+        documents = await self.documents(where)
+        ids = {one.key: one.id for one in documents}
+        words = await self.words(text, documents) if mode != "semantic" else {}
+        if mode == "lexical":
+            totals = words
+        else:
+            if vector is None:
+                vector = (await self.live.embedder.inner.embed([text], role="query"))[0]
+            raw = await self.similarities(vector, documents)
+            if mode == "semantic":  # in the engine's order: scores below 0 are one
+                ranked = sorted(raw, key=lambda key: (-raw[key], key))
+                return [(ids[key], self._unit(raw[key])) for key in ranked]
+            totals = {key: DENSE_SHARE * self._unit(raw[key]) + (1 - DENSE_SHARE) * words.get(key, 0.0) for key in raw}
+        return [(ids[key], totals[key]) for key in sorted(totals, key=lambda key: (-totals[key], key))]
+
+    def _unit(self, raw: float) -> float:
+        metric = self.live.generation.index.metric
+        return float(unit_similarity(np.array([raw], dtype=np.float32), metric)[0])
+
+
+async def open_world(
+    folder: Path,
+    engine: str,
+    *,
+    count: int = 150,
+    embedder: str = "hashing",
+    index: Mapping[str, Any] | None = None,
+    bodies: Iterable[Mapping[str, Any]] | None = None,
+    search_timeout_s: float = 30.0,
+    wait_timeout_s: float = 30.0,
+) -> World:
+    """A collection of products, or of `bodies`, written and indexed. Close it with `world.backend.close()`."""
+    settings = load_settings(data_dir=folder, environment="test", embedder=embedder, engine=engine)
+    backend = await open_backend(settings)
+    body: dict[str, Any] = {"embed": "{name}: {description}", "fields": FIELDS}
+    if index is not None:
+        body["index"] = index
+    collection = await backend.catalog.create(spec_from_json("products", backend.with_defaults(body)))
+    real = await backend.generations.live(collection)
+    live = Live(real, CountingIndex(real.index), real.capabilities, CountingEmbedder(real.embedder))
+
+    class Indexes:
+        async def live(self, collection: Collection) -> Live:
+            return live
+
+    store = CountingStore(backend.store)
+    service = SearchService(
+        store,
+        Indexes(),
+        backend.catalog.get,
+        search_timeout_s=search_timeout_s,
+        wait_timeout_s=wait_timeout_s,
+    )
+    world = World(backend, collection, live, store, service)
+    await world.write(products(count) if bodies is None else bodies)
+    return world
+
+
+def told(answer: Answer) -> list[tuple[str, float]]:
+    """(id, score rounded to 4 digits) of each hit, after checking what holds for every answer."""
+    scores = [hit.score for hit in answer]
+    assert all(0 <= score <= 1 for score in scores)
+    assert scores == sorted(scores, reverse=True)
+    assert len({hit.id for hit in answer}) == len(answer)
+    return [(hit.id, round(hit.score, 4)) for hit in answer]
+
+
+def first(expected: list[tuple[str, float]], count: int) -> list[tuple[str, float]]:
+    """The beginning of an oracle's list, rounded as `told` does."""
+    return [(name, round(score, 4)) for name, score in expected[:count]]
+
+
+def assert_same(answer: Answer, expected: list[tuple[str, float]], limit: int, *, offset: int = 0) -> None:
+    """The answer's ids are the oracle's in its order, where neighbours whose scores agree to 5 digits may swap."""
+    wanted = expected[offset : offset + limit]
+    assert len(answer) == len(wanted)
+    scores = dict(expected)
+    for hit, (name, score) in zip(answer, wanted, strict=True):
+        assert abs(hit.score - score) < 2e-5, (hit.id, name)
+        assert hit.id == name or abs(scores[hit.id] - score) < 2e-5, (hit.id, name)
+    told(answer)
