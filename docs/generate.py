@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from docs.cli_page import cli_page
-
+from docs.http_pages import errors_page, openapi_file
 from nearfield.domain import filters
 from nearfield.protocols.engine import EngineCapabilities
 from nearfield.settings import PREFIX, Settings
@@ -75,14 +75,20 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-PAGES = {"settings.md": settings_page, "engines.md": engines_page, "cli.md": cli_page}
+PAGES = {
+    "settings.md": settings_page,
+    "engines.md": engines_page,
+    "cli.md": cli_page,
+    "errors.md": errors_page,
+    "openapi.json": openapi_file,
+}
 
 
 def main() -> int:
     """0 when every page is as generated, or was written; 1 when --check found a stale one."""
     stale = []
     for name, render in PAGES.items():
-        path, text = REFERENCE / name, NOTE + render()
+        path, text = REFERENCE / name, (NOTE if name.endswith(".md") else "") + render()
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         stale.append(name)

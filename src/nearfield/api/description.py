@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
@@ -47,6 +48,9 @@ def openapi_json(app: FastAPI) -> bytes:
 
 def openapi(app: FastAPI) -> dict[str, Any]:
     """The description of every route."""
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            route.operation_id = route.name
     told = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
     schemas = told.setdefault("components", {}).setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):

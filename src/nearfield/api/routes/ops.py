@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fastapi import APIRouter
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 import nearfield
 from nearfield.api.answers import HealthAnswer, ReadyAnswer
@@ -31,7 +31,7 @@ async def readyz(backend: Running) -> Response:
     return await json_response({"status": "ready"})
 
 
-@router.get("/metrics", responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text."}})
+@router.get("/metrics", response_class=PlainTextResponse)
 async def show_metrics(backend: Running) -> Response:
     """Counters and histograms of this process, and the state of each collection."""
     return Response(metrics.render(await _gauges(backend)), media_type=metrics.CONTENT_TYPE)
