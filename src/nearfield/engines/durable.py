@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearfield.domain.errors import DiskFull, EngineUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -33,15 +34,18 @@ def sync_folder(folder: Path) -> None:
     _sync(folder, os.O_RDONLY)
 
 
-def sync_tree(folder: Path) -> None:
-    """Make every file and name under a folder durable. A file that is removed meanwhile is passed over."""
-    for parent, _, names in os.walk(folder):
+def sync_tree(folder: Path, *, but: Iterable[str] = ()) -> None:
+    """Make every file and name under a folder durable. A file that is removed meanwhile is passed over.
+
+    but: patterns of the names of folders that see to it themselves.
+    """
+    for parent, inner, names in os.walk(folder):
+        inner[:] = [name for name in inner if not any(fnmatch(name, pattern) for pattern in but)]
         for name in names:
-            try:
+            with suppress(FileNotFoundError):
                 _sync(Path(parent, name), os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
-            except FileNotFoundError:
-                continue
-        sync_folder(Path(parent))
+        with suppress(FileNotFoundError):
+            sync_folder(Path(parent))
 
 
 def tree_bytes(folder: Path) -> int:
@@ -49,10 +53,8 @@ def tree_bytes(folder: Path) -> int:
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
-            try:
+            with suppress(FileNotFoundError):
                 total += Path(parent, name).stat().st_size
-            except FileNotFoundError:
-                continue
     return total
 
 

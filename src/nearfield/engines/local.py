@@ -183,14 +183,14 @@ class LocalIndex:
     async def flush(self) -> None:
         def flush() -> None:
             self._collection.flush()
-            sync_tree(self._folder)  # zvec leaves its vector files and its manifest to the operating system
+            _sync(self._folder)
 
         await self._run(self._threads.writing, "flushing", flush)
 
     async def optimize(self) -> None:
         def optimize() -> None:
             self._collection.optimize()
-            sync_tree(self._folder)  # the segments merged are gone: those that replace them must stay
+            _sync(self._folder)  # the segments merged are gone: those that replace them must stay
 
         await self._run(self._threads.upkeep, "optimizing", optimize)
 
@@ -283,12 +283,17 @@ async def _in(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
     return await asyncio.wrap_future(pool.submit(work))
 
 
+def _sync(folder: Path) -> None:
+    """zvec fsyncs its log and its RocksDB folders, but leaves vector files and manifest to the operating system."""
+    sync_tree(folder, but=("*.rocksdb", "idmap.*"))
+
+
 def _make(folder: Path, spec: IndexSpec) -> Any:
     with disk_errors("making an index"), _zvec_errors("making an index"):
         folder.mkdir(parents=True)
         collection = sdk().create_and_open(str(folder / _FILES), collection_schema(spec))
         collection.flush()
-        sync_tree(folder)
+        _sync(folder)
         write_spec(folder, spec, layout=LAYOUT)
         sync_folder(folder.parent)
         return collection
@@ -323,13 +328,13 @@ def _check(statuses: Sequence[Any]) -> None:
 
 @contextmanager
 def _zvec_errors(doing: str) -> Iterator[None]:
-    """zvec raises plain RuntimeError, ValueError and TypeError; to callers all are a failure of the engine."""
+    """zvec raises plain RuntimeError and ValueError; to callers both are a failure of the engine."""
     try:
         with disk_errors(doing):
             yield
     except NearfieldError:
         raise
-    except (RuntimeError, ValueError, TypeError, KeyError) as exc:
+    except (RuntimeError, ValueError) as exc:
         if "no space left" in str(exc).lower():
             raise DiskFull(f"no space left on the disk while {doing}; free some and try again") from exc
         raise EngineUnavailable(f"zvec failed while {doing}: {str(exc)[:200]}") from exc

@@ -6,15 +6,14 @@ What the compiler has to get right, all of it found by trying zvec 0.8 against t
   no `NOT (...)`, so negation is pushed down to the leaves.
 - In a string only the quotes can be escaped, so a value that ends in a backslash cannot be written. Strings are stored
   and asked in a code without backslash and double quote that keeps their order (`encode_text`).
-- A range that nearly all rows of a segment pass is moved to another plan there, and then the query fails ("mismatching
-  schema size") if another segment stayed with the first. An OR with an equality is left alone, so `x < 5` is
-  written `(x < 5 OR x = 4)`, with an equality that adds nothing.
+- A range or null test that nearly all rows of a segment pass is moved to another plan there, and then the query fails
+  ("mismatching schema size") if another segment stayed with the first. An OR with an equality is left alone, so these
+  are written `(x < 5 OR n_slice = -1)`, with an equality that no row passes.
 - IN takes 20,000 values and never none, CONTAIN_* takes 32, a filter 4,096 comparisons; bools know `=` and `!=` only.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 from nearfield.domain.errors import UnsupportedByEngine
@@ -38,7 +37,6 @@ from nearfield.domain.filters import (
     Scalar,
 )
 from nearfield.domain.schema import FieldType
-from nearfield.domain.values import INT64_MAX, INT64_MIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,6 +44,12 @@ if TYPE_CHECKING:
 MAX_COMPARISONS: Final = 4_096
 MAX_IN: Final = 20_000
 MAX_CONTAINS: Final = 32
+SLICE: Final = "n_slice"
+"""The column of a number, 0 or more, that every row has."""
+
+NOTHING: Final = f"{SLICE} = -1"
+"""A comparison that no row passes, and that an inverted index answers at once."""
+
 _CODE: Final = str.maketrans({"[": "[0", "\\": "[1", "!": "!0", '"': "!1"})
 _OPPOSITE: Final = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 _RANGES: Final[Mapping[type[Filter], str]] = {Lt: "<", Lte: "<=", Gt: ">", Gte: ">="}
@@ -105,11 +109,11 @@ class _Compiler:
             case NotIn(field, values):
                 return self.say(In(field, values), negated=not negated)
             case Exists(field, present):
-                return self._one(f"{column(field)} IS {'NOT ' if present is not negated else ''}NULL")
+                return self._null_test(field, null=present is negated)
         said = self._leaf(where, negated=negated)
         if not negated:
             return said
-        return _join("OR", [said, self._one(f"{column(where.field)} IS NULL")])  # type: ignore[attr-defined]
+        return _join("OR", [said, self._null_test(where.field, null=True)])  # type: ignore[attr-defined]
 
     def _leaf(self, where: Filter, *, negated: bool) -> str | bool:
         """What rows that have the field pass; a row without it never does."""
@@ -153,17 +157,13 @@ class _Compiler:
         ]
         return _join("AND" if every is not negated else "OR", lists)
 
-    def _range(self, name: str, operator: str, value: Scalar, kind: FieldType) -> str | bool:
-        edge = value if operator in ("<=", ">=") else _inner_neighbour(value, operator, kind)
-        if edge is None:
-            return False
-        strict = self._one(f"{name} {operator[0]} {_literal(value, kind)}")
-        return _join("OR", [strict, self._one(f"{name} = {_literal(edge, kind)}")])
+    def _range(self, name: str, operator: str, value: Scalar, kind: FieldType) -> str:
+        return self._settled(f"{name} {operator} {_literal(value, kind)}")
 
     def _box(self, box: GeoBox, *, negated: bool) -> str | bool:
         lat, lon = column(box.field), longitude_column(box.field)
 
-        def side(name: str, operator: str, degrees: float) -> str | bool:
+        def side(name: str, operator: str, degrees: float) -> str:
             operator = _OPPOSITE[operator] if negated else operator
             return self._range(name, operator, degrees, FieldType.FLOAT)
 
@@ -173,7 +173,15 @@ class _Compiler:
         return _join(both, [side(lat, ">=", box.south), side(lat, "<=", box.north), lons])
 
     def _present(self, field: str) -> str:
-        return self._one(f"{column(field)} IS NOT NULL")
+        return self._null_test(field, null=False)
+
+    def _null_test(self, field: str, *, null: bool) -> str:
+        test = f"{column(field)} IS {'' if null else 'NOT '}NULL"
+        return self._one(test) if self._fields[field] is FieldType.TEXT else self._settled(test)
+
+    def _settled(self, comparison: str) -> str:
+        """A comparison on an indexed column that zvec will not move to another plan."""
+        return f"({self._one(comparison)} OR {self._one(NOTHING)})"
 
     def _one(self, comparison: str) -> str:
         self.comparisons += 1
@@ -209,17 +217,6 @@ def _literal(value: Scalar, kind: FieldType) -> str:
     if isinstance(value, str):
         return f'"{encode_text(value)}"'
     return repr(float(value) + 0.0) if kind is FieldType.FLOAT else str(int(value))
-
-
-def _inner_neighbour(value: Scalar, operator: str, kind: FieldType) -> Scalar | None:
-    """A value that passes `operator` already, or None where no value of the type does."""
-    if isinstance(value, str):
-        return value + "\0" if operator == ">" else ("" if value else None)
-    if kind is FieldType.FLOAT:
-        near = math.nextafter(value, math.inf if operator == ">" else -math.inf)
-        return near + 0.0 if math.isfinite(near) else None
-    near = int(value) + (1 if operator == ">" else -1)
-    return near if INT64_MIN <= near <= INT64_MAX else None
 
 
 def _chunks(values: tuple[Scalar, ...], size: int) -> list[tuple[Scalar, ...]]:

@@ -17,7 +17,7 @@ from nearfield.domain import filters
 from nearfield.domain.errors import MissingDependency, UnsupportedByEngine
 from nearfield.domain.filters import GeoPoint
 from nearfield.domain.schema import FieldType, IndexKind, Metric, Quantization
-from nearfield.engines.local_filters import column, encode_text, longitude_column
+from nearfield.engines.local_filters import SLICE, column, encode_text, longitude_column
 from nearfield.engines.ranking import EVERY_FILTER
 from nearfield.protocols.engine import EngineCapabilities
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 VECTOR: Final = "n_vector"
 TEXT: Final = "n_text"
-SLICE: Final = "n_slice"
 SLICES: Final = 1024
 """Rows are dealt into this many slices by their key, so that an answer too large for one query can be had in parts."""
 

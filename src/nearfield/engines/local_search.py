@@ -13,7 +13,8 @@ import numpy as np
 
 from nearfield.domain.errors import EngineUnavailable, UnsupportedByEngine
 from nearfield.domain.schema import IndexKind, Metric, Quantization
-from nearfield.engines.local_schema import SLICE, SLICES, TEXT, VECTOR, query_param, sdk, utf8
+from nearfield.engines.local_filters import NOTHING, SLICE
+from nearfield.engines.local_schema import SLICES, TEXT, VECTOR, query_param, sdk, utf8
 from nearfield.engines.ranking import no_matches, ranked
 from nearfield.engines.words import without_stop_words
 
@@ -151,8 +152,8 @@ class Searcher:
         return here, np.asarray(wide @ vector, np.float32)
 
     def _slice(self, low: int, high: int, where: str | None) -> Int64Array:
-        """Keys of slices `low` to `high - 1`. See local_filters for why each bound comes with an equality."""
-        bounds = f"({SLICE} > {low} OR {SLICE} = {low}) AND ({SLICE} < {high} OR {SLICE} = {high - 1})"
+        """Keys of slices `low` to `high - 1`. See local_filters for why each bound comes with NOTHING."""
+        bounds = f"({SLICE} >= {low} OR {NOTHING}) AND ({SLICE} < {high} OR {NOTHING})"
         found = self._ask(None, self._max_hits, f"{bounds} AND {where}" if where else bounds)
         if len(found) < self._max_hits:
             return _keys(found)
