@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from functools import lru_cache
@@ -25,6 +26,7 @@ SPECIAL_TOKENS: Final = 2  # stands in for the two marks that real models put ar
 _WORD: Final = re.compile(r"\w+|[^\w\s]")
 _PIECE_LENGTH: Final = 3
 _PIECE_WEIGHT: Final = 0.3  # of a piece, where a whole word weighs 1
+_YIELD_EVERY: Final = 32  # texts between two looks at the event loop
 
 
 class HashingEmbedder:
@@ -66,6 +68,8 @@ class HashingEmbedder:
         checked_role(role)
         vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
         for at, text in enumerate(texts):
+            if at % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
             vectors[at] = self._vector(text)
         return vectors
 

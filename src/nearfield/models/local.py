@@ -43,7 +43,7 @@ class Weights:
 
 def looks_like_folder(name: str) -> bool:
     """Whether a model's name is meant as a path: it starts like one, or there is such a folder."""
-    return name.startswith((".", "/", "~")) or "\\" in name or Path(name).is_dir()
+    return bool(name) and (name.startswith((".", "/", "~")) or "\\" in name or Path(name).is_dir())
 
 
 def local_weights(name: str) -> Weights:

