@@ -64,49 +64,50 @@ def upsert(conn: Connection, collection: Collection, batch: Sequence[Document]) 
     """Insert or replace by id. See `Store.upsert`."""
     last_seq = change_log.lock(conn, collection)
     latest = {document.id: document for document in batch}
-    known: dict[str, tuple[int, bytes]] = {}
-    for ids in pages(list(latest)):
-        rows = conn.execute(_KNOWN, {"collection": collection.id, "ids": ids})
-        known.update((name, (key, content_hash)) for name, key, content_hash in rows)
-    new = [document for document in latest.values() if document.id not in known]
-    changed = [
-        document
-        for document in latest.values()
-        if document.id in known and known[document.id][1] != document.content_hash
-    ]
-    if new or changed:
-        last_seq = _write(conn, collection, new, changed, {name: key for name, (key, _) in known.items()})
-    unchanged = len(batch) - len(new) - len(changed)
-    return WriteReceipt(last_seq, new=len(new), changed=len(changed), unchanged=unchanged)
+    new = changed = 0
+    # Page by page, so that a large batch does not leave behind a heap of rows whose garbage collection would hold up
+    # the event loop for a tenth of a second.
+    for page in pages(list(latest.values())):
+        ids = [document.id for document in page]
+        rows = conn.execute(_KNOWN, {"collection": collection.id, "ids": ids}).all()
+        known = {name: (key, content_hash) for name, key, content_hash in rows}
+        added = [document for document in page if document.id not in known]
+        replaced = [
+            (known[document.id][0], document)
+            for document in page
+            if document.id in known and known[document.id][1] != document.content_hash
+        ]
+        if added or replaced:
+            last_seq = _write(conn, collection, added, replaced)
+        new += len(added)
+        changed += len(replaced)
+    return WriteReceipt(last_seq, new=new, changed=changed, unchanged=len(batch) - new - changed)
 
 
 def _write(
-    conn: Connection,
-    collection: Collection,
-    new: Sequence[Document],
-    changed: Sequence[Document],
-    known: dict[str, int],
+    conn: Connection, collection: Collection, added: Sequence[Document], replaced: Sequence[tuple[int, Document]]
 ) -> int:
-    """Insert `new`, replace `changed` (keys in `known`), keep their vectors, log it all. Returns the last seq."""
-    _keep_brought(conn, collection, [*new, *changed])
-    keys = change_log.take_numbers(conn, change_log.DOCUMENT_KEY, len(new))
-    seqs = iter(change_log.take_numbers(conn, change_log.SEQ, len(new) + len(changed)))
-    logged: list[tuple[int, int]] = []
-    rows: list[dict[str, Any]] = []
-    for key, document in zip(keys, new, strict=True):
-        seq = next(seqs)
-        logged.append((seq, key))
-        rows.append({"key": key, "collection_id": collection.id, "id": document.id, "seq": seq} | _content(document))
+    """Insert `added`, put the documents of `replaced` under their keys, keep their vectors, log it all.
+
+    Returns the last seq.
+    """
+    _keep_brought(conn, collection, [*added, *(document for _, document in replaced)])
+    keys = change_log.take_numbers(conn, change_log.DOCUMENT_KEY, len(added))
+    seqs = change_log.take_numbers(conn, change_log.SEQ, len(added) + len(replaced))
+    rows: list[dict[str, Any]] = [
+        {"key": key, "collection_id": collection.id, "id": document.id, "seq": seq} | _content(document)
+        for key, seq, document in zip(keys, seqs, added, strict=False)
+    ]
     if rows:
         conn.execute(_ADD, rows)
-    rows = []
-    for document in changed:
-        seq, key = next(seqs), known[document.id]
-        logged.append((seq, key))
-        rows.append({"document": key, "seq": seq} | _content(document))
+    rows = [
+        {"document": key, "seq": seq} | _content(document)
+        for seq, (key, document) in zip(seqs[len(added) :], replaced, strict=True)
+    ]
     if rows:
         conn.execute(_REPLACE, rows)
-    return change_log.record(conn, collection.id, logged, deleted=False, growth=len(new))
+    logged = list(zip(seqs, [*keys, *(key for key, _ in replaced)], strict=True))
+    return change_log.record(conn, collection.id, logged, deleted=False, growth=len(added))
 
 
 def _content(document: Document) -> dict[str, Any]:
@@ -151,7 +152,7 @@ def patch(
         made = Document.of(id, made.body, kept[stored.vector_hash])
     if made.content_hash == stored.content_hash:
         return WriteReceipt(last_seq, unchanged=1)
-    return WriteReceipt(_write(conn, collection, [], [made], {id: stored.key}), changed=1)
+    return WriteReceipt(_write(conn, collection, [], [(stored.key, made)]), changed=1)
 
 
 def remove(conn: Connection, collection: Collection, ids: Sequence[str]) -> WriteReceipt:
@@ -174,13 +175,11 @@ def remove_where(
 
 
 def _remove_keys(conn: Connection, collection: Collection, keys: Sequence[int], last_seq: int) -> WriteReceipt:
-    if not keys:
-        return WriteReceipt(last_seq)
     for page in pages(keys):
         conn.execute(_REMOVE, {"keys": page})
-    logged = list(zip(change_log.take_numbers(conn, change_log.SEQ, len(keys)), keys, strict=True))
-    seq = change_log.record(conn, collection.id, logged, deleted=True, growth=-len(keys))
-    return WriteReceipt(seq, deleted=len(keys))
+        logged = list(zip(change_log.take_numbers(conn, change_log.SEQ, len(page)), page, strict=True))
+        last_seq = change_log.record(conn, collection.id, logged, deleted=True, growth=-len(page))
+    return WriteReceipt(last_seq, deleted=len(keys))
 
 
 def by_id(conn: Connection, collection: Collection, ids: Sequence[str]) -> dict[str, StoredDocument]:

@@ -7,7 +7,7 @@ makes `seq` rise in commit order on databases with several writers too, where a 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -23,6 +23,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
+
 metadata: Final = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -34,6 +37,17 @@ metadata: Final = MetaData(
 
 # Only a column declared INTEGER is SQLite's own row number, which a lookup finds without a second index.
 RowId: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Blob(LargeBinary):
+    """Bytes, which every driver takes and gives as they are; LargeBinary would wrap each value in a memoryview."""
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        return None
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> None:
+        return None
+
 
 counters: Final = Table(
     "counters",
@@ -60,10 +74,10 @@ documents: Final = Table(
     Column("key", RowId, primary_key=True, autoincrement=False),
     Column("collection_id", RowId, ForeignKey(collections.c.id), nullable=False),
     Column("id", Text, nullable=False),
-    Column("content_hash", LargeBinary, nullable=False),
+    Column("content_hash", Blob, nullable=False),
     Column("seq", BigInteger, nullable=False),
-    Column("vector_hash", LargeBinary),
-    Column("body", LargeBinary, nullable=False),  # JSON; last, so that hashes are read without its overflow pages
+    Column("vector_hash", Blob),
+    Column("body", Blob, nullable=False),  # JSON; last, so that hashes are read without its overflow pages
     UniqueConstraint("collection_id", "id"),
     Index(None, "collection_id", "key"),
 )
@@ -94,8 +108,8 @@ vectors: Final = Table(
     metadata,
     Column("id", RowId, primary_key=True),
     Column("embedder_id", RowId, ForeignKey(embedders.c.id), nullable=False),
-    Column("hash", LargeBinary, nullable=False),
-    Column("data", LargeBinary, nullable=False),  # little-endian components
+    Column("hash", Blob, nullable=False),
+    Column("data", Blob, nullable=False),  # little-endian components
     UniqueConstraint("embedder_id", "hash"),
 )
 

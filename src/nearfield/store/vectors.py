@@ -69,21 +69,21 @@ def keep(
     if values.ndim != 2 or len(values) != len(hashes):
         raise InvalidVector(f"{len(hashes)} hashes with vectors of shape {values.shape}; expected one row for each")
     embedder_id = _embedder(conn, fingerprint, values.shape[1], precision)
-    known: set[bytes] = set()
-    for page in pages(hashes):
-        known.update(conn.execute(_KNOWN, {"embedder": embedder_id, "hashes": page}).scalars())
-    missing = {key: row for row, key in enumerate(hashes) if key not in known}
-    if not missing:
-        return
-    with np.errstate(over="ignore"):  # an overflow is infinite, and told below
-        stored = values[list(missing.values())].astype(precision.value)
-    if not np.isfinite(stored).all():
-        raise InvalidVector(f"a vector of {fingerprint!r} has a component that is not a finite {stored.dtype} number")
-    rows = [
-        {"embedder_id": embedder_id, "hash": key, "data": row.tobytes()}
-        for key, row in zip(missing, stored, strict=True)
-    ]
-    conn.execute(_KEEP, rows)
+    first = {key: row for row, key in reversed(list(enumerate(hashes)))}  # of a hash given twice, the first counts
+    for page in pages(list(first)):
+        known = set(conn.execute(_KNOWN, {"embedder": embedder_id, "hashes": page}).scalars())
+        missing = [key for key in page if key not in known]
+        if not missing:
+            continue
+        with np.errstate(over="ignore"):  # an overflow is infinite, and told below
+            stored = values[[first[key] for key in missing]].astype(precision.value)
+        if not np.isfinite(stored).all():
+            raise InvalidVector(f"a vector of {fingerprint!r} has a component that is not a finite {stored.dtype}")
+        rows = [
+            {"embedder_id": embedder_id, "hash": key, "data": row.tobytes()}
+            for key, row in zip(missing, stored, strict=True)
+        ]
+        conn.execute(_KEEP, rows)
 
 
 def _embedder(conn: Connection, fingerprint: str, dimension: int, precision: Precision) -> int:

@@ -179,14 +179,16 @@ class LifetimeContract:
         await store.upsert(books, [document("patched")])
         calls: list[Any] = [store.upsert(books, [document(str(n))]) for n in range(10)]
         calls.insert(5, store.patch(books, "patched", refuse))
-        uneven = [document(str(n), vector=np.ones(n, np.float32)) for n in (21, 22)]
-        calls.insert(3, store.upsert(books, uneven))
+        vector = np.ones(2, np.float32)
+        half = [document("x", vector=vector), Document("y", {"id": "y", "title": object()}, b"16 bytes of hash")]
+        calls.insert(3, store.upsert(books, half))  # fails when its vector is already written
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert [type(one).__name__ for one in outcomes if isinstance(one, Exception)] == [
-            "DimensionMismatch",
+            "InvalidDocument",
             "InvalidDocument",
         ]
         assert set(await everything(store, books)) == {"patched", *map(str, range(10))}
+        assert await store.vectors(brought(books), [vector_hash(vector)]) == {}
         seqs = [change.seq for change in await store.changes(books, after=0, limit=99)]
         assert seqs == sorted(set(seqs))
         assert len(seqs) == 11
