@@ -26,6 +26,7 @@ class Catalog:
         self._store, self._generations = store, generations
         self._wait_timeout_s = wait_timeout_s
         self._known: dict[str, Collection] = {}
+        self._drops = 0
 
     async def create(self, spec: CollectionSpec) -> Collection:
         """Make a collection, or return the one that has an equal spec.
@@ -37,8 +38,14 @@ class Catalog:
         if known is not None and known.spec == spec:
             return known
         await self._generations.validate(spec)
+        existed = await self.exists(spec.name)
         collection = await self._store.create_collection(spec)
-        await self._generations.live(collection)
+        try:
+            await self._generations.live(collection)
+        except NearfieldError:
+            if not existed:  # a collection that no engine can hold must not keep its name
+                await self._generations.drop(collection)
+            raise
         self._known[spec.name] = collection
         return collection
 
@@ -46,7 +53,10 @@ class Catalog:
         """Raises CollectionNotFound."""
         known = self._known.get(name)
         if known is None:
-            known = self._known[name] = await self._store.collection(name)
+            drops = self._drops
+            known = await self._store.collection(name)
+            if drops == self._drops:  # else it may have been dropped since it was read
+                self._known[name] = known
         return known
 
     async def exists(self, name: str) -> bool:
@@ -64,9 +74,11 @@ class Catalog:
     async def drop(self, name: str) -> None:
         """Remove a collection with all it holds. Raises CollectionNotFound."""
         collection = await self.get(name)
-        del self._known[name]
-        await self._generations.drop(collection)
-        await self._store.drop_collection(collection)
+        try:
+            await self._generations.drop(collection)
+        finally:
+            self._drops += 1
+            self._known.pop(name, None)
 
     async def status(self, name: str) -> CollectionStatus:
         """How a collection is. An index that cannot be opened is told in `indexing_error`, not raised."""

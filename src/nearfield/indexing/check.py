@@ -19,15 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nearfield.domain.collections import Collection
-    from nearfield.domain.documents import Float32Array, Int64Array, StoredDocument
+    from nearfield.domain.documents import Int64Array, StoredDocument
     from nearfield.indexing.generations import Generations, OpenGeneration
     from nearfield.protocols.store import Store
 
 PAGE = 1_000
+CHANGES_PAGE = 50_000
 SAMPLE = 500
-SAME = (
-    0.999  # cosine between a stored vector and the index's: float16 keeps 0.99999, quantized engines refetch originals
-)
+FAR = 0.045  # of a vector's length: two this far apart differ. About cosine 0.999, where float16 keeps 0.99999
 
 
 @dataclass(slots=True, eq=False)
@@ -67,14 +66,10 @@ async def check_collection(
     start = await store.last_seq(collection)
     await live.wait_for(start, timeout_s=wait_timeout_s)
     truth = await _truth(store, live, on_progress)
-    found = await _compare(store, live, truth)
-    touched = [change.document_key for change in await store.changes(collection, after=start, limit=1_000_000)]
-    found = replace(found, missing=_without(found.missing, touched), surplus=_without(found.surplus, touched))
-    found = replace(found, wrong=_without(found.wrong, touched))
-    differs = len(found.missing) or len(found.surplus) or len(found.wrong)
-    if repair and differs:
-        broken = np.unique(document_keys(np.concatenate([found.missing, found.wrong])))
-        await live.indexer.mend(broken.tolist(), found.surplus)
+    found = await _settled(store, collection, await _compare(store, live, truth), start)
+    broken = _documents(found.missing, found.surplus, found.wrong)
+    if repair and broken:
+        await live.indexer.mend(broken, found.surplus)
     return CheckReport(
         collection=collection.name,
         documents=truth.documents,
@@ -85,7 +80,7 @@ async def check_collection(
         sampled=found.sampled,
         wrong=len(found.wrong),
         pending=await store.pending(collection, after=live.applied_seq),
-        repaired=bool(repair and differs),
+        repaired=bool(repair and broken),
     )
 
 
@@ -123,13 +118,9 @@ async def _compare(store: Store, live: OpenGeneration, truth: _Truth) -> _Differ
     batches = [batch async for batch in live.index.keys()]  # noqa: SIM118 - an engine, not a dict
     held = np.concatenate(batches) if batches else np.array([], dtype=np.int64)
     sampled, wrong = await _compare_vectors(store, live, truth)
-    return _Difference(
-        rows=len(held),
-        missing=np.setdiff1d(truth.keys, held),
-        surplus=np.setdiff1d(held, truth.keys),
-        sampled=sampled,
-        wrong=wrong,
-    )
+    missing = await asyncio.to_thread(np.setdiff1d, truth.keys, held)
+    surplus = await asyncio.to_thread(np.setdiff1d, held, truth.keys)
+    return _Difference(len(held), missing, surplus, sampled, wrong)
 
 
 async def _compare_vectors(store: Store, live: OpenGeneration, truth: _Truth) -> tuple[int, Int64Array]:
@@ -143,15 +134,39 @@ async def _compare_vectors(store: Store, live: OpenGeneration, truth: _Truth) ->
         return 0, keys
     wanted = np.stack([expected[key] for key in keys.tolist()])
     wanted = check_vectors(wanted, live.generation.dimension, metric=live.generation.index.metric)
-    return len(keys), keys[_cosines(wanted, vectors) < SAME]
+    # lengths rather than angles: outside cosine a vector may be zero, and its length means something
+    near = np.linalg.norm(wanted - vectors, axis=1) <= FAR * np.linalg.norm(wanted, axis=1)
+    return len(keys), keys[~near]
 
 
-def _cosines(a: Float32Array, b: Float32Array) -> Float32Array:
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cosines = np.einsum("ij,ij->i", a, b) / lengths
-    return np.asarray(np.nan_to_num(cosines, nan=-1.0), dtype=np.float32)
+async def _settled(store: Store, collection: Collection, found: _Difference, start: int) -> _Difference:
+    """What was found, but for documents written since change `start`, which truth and index may have shown at different
+    times."""
+    if not _documents(found.missing, found.surplus, found.wrong):
+        return found
+    written: set[int] = set()
+    after = start
+    while page := await store.changes(collection, after=after, limit=CHANGES_PAGE):
+        written.update(change.document_key for change in page)
+        after = page[-1].seq
+    # a delete may be gone from the log already, and the document with it
+    lacking = _documents(found.missing, found.wrong)
+    for at in range(0, len(lacking), PAGE):
+        part = lacking[at : at + PAGE]
+        written.update(set(part) - set(await store.by_key(collection, part)))
+    return replace(
+        found,
+        missing=_without(found.missing, written),
+        surplus=_without(found.surplus, written),
+        wrong=_without(found.wrong, written),
+    )
 
 
-def _without(keys: Int64Array, documents: list[int]) -> Int64Array:
-    return keys[~np.isin(document_keys(keys), documents)] if documents else keys
+def _documents(*chunk_keys: Int64Array) -> list[int]:
+    """The documents of some chunk keys, each once, in order of key."""
+    keys: list[int] = np.unique(document_keys(np.concatenate(chunk_keys))).tolist()
+    return keys
+
+
+def _without(keys: Int64Array, documents: set[int]) -> Int64Array:
+    return keys[~np.isin(document_keys(keys), list(documents))] if documents else keys

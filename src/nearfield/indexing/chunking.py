@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from nearfield.protocols.embedder import Embedder
 
 SPECIAL_TOKENS = 2  # BERT's [CLS] and [SEP] take places that text cannot have
-_EXPANSION = 3  # a Hangul syllable is taken apart into up to three letters, each a token of its own
 
 
 class Chunker:
@@ -41,8 +40,14 @@ class Chunker:
         return passages
 
     def _surely_fits(self, text: str) -> bool:
-        """No token of an encoder is shorter than a character, so that most texts need no counting."""
-        return len(text) * (1 if text.isascii() else _EXPANSION) <= self._capacity
+        """Whether a text fits by its length alone, as most do.
+
+        No token is shorter than a byte: some tokenizers go down to bytes, and others take a letter apart into no more
+        parts (the three of a Hangul syllable) than it has bytes.
+        """
+        return len(text) <= self._capacity and (
+            text.isascii() or len(text.encode("utf-8", "surrogatepass")) <= self._capacity
+        )
 
     def _cut(self, text: str) -> list[str]:
         from semantic_text_splitter import TextSplitter  # noqa: PLC0415 - only long texts need it

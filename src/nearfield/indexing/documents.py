@@ -17,7 +17,7 @@ from nearfield.indexing.intake import Intake
 from nearfield.protocols.store import brought
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
     from pathlib import Path
 
     from nearfield.domain.collections import Collection
@@ -67,7 +67,7 @@ class Documents:
             taken, refused = await asyncio.to_thread(intake.take, rows[start : start + SLICE], id_field=id_field)
             documents += taken
             rejected += refused
-        receipt = await self._written(collection, await self._store.upsert(collection, documents))
+        receipt = await self._written(collection, self._store.upsert(collection, documents))
         return UpsertResult(receipt, len(documents), tuple(sorted(rejected, key=lambda refusal: refusal.line)))
 
     async def patch(self, name: str, id: str, changes: Mapping[str, Any]) -> WriteReceipt:
@@ -84,15 +84,14 @@ class Documents:
             vector = await self._vector_of(collection, before)
             try:
                 change = partial(_patched, intake=intake, before=before, vector=vector, changes=changes)
-                receipt = await self._store.patch(collection, id, change)
+                return await self._written(collection, self._store.patch(collection, id, change))
             except _VectorChanged:
                 continue
-            return await self._written(collection, receipt)
 
     async def delete(self, name: str, ids: Sequence[str]) -> WriteReceipt:
         """Delete by id; `deleted` counts those that were there."""
         collection = await self._catalog.get(name)
-        return await self._written(collection, await self._store.delete(collection, ids))
+        return await self._written(collection, self._store.delete(collection, ids))
 
     async def delete_where(self, name: str, where: Filter) -> WriteReceipt:
         """Delete every document that passes a filter, decided on the documents themselves. Raises InvalidFilter."""
@@ -103,7 +102,7 @@ class Documents:
         def keep(document: StoredDocument) -> bool:
             return not matches(bound, row_of(document.body, fields))
 
-        return await self._written(collection, await self._store.delete_where(collection, keep))
+        return await self._written(collection, self._store.delete_where(collection, keep))
 
     async def get(self, name: str, id: str) -> StoredDocument:
         """Raises DocumentNotFound."""
@@ -172,9 +171,16 @@ class Documents:
             return None
         return (await self._store.vectors(brought(collection), [document.vector_hash]))[document.vector_hash]
 
-    async def _written(self, collection: Collection, receipt: WriteReceipt) -> WriteReceipt:
-        self._generations.notify(collection, receipt.seq)
-        return receipt
+    async def _written(self, collection: Collection, write: Coroutine[Any, Any, WriteReceipt]) -> WriteReceipt:
+        """Write, and wake the indexer: also when the caller gives up meanwhile, or the write fails halfway."""
+
+        def wake(done: asyncio.Future[WriteReceipt]) -> None:
+            failed = done.cancelled() or done.exception() is not None
+            self._generations.notify(collection, 0 if failed else done.result().seq)
+
+        writing = asyncio.ensure_future(write)
+        writing.add_done_callback(wake)
+        return await asyncio.shield(writing)
 
 
 def _patched(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nearfield.domain.collections import GenerationState
-from nearfield.domain.errors import IndexDamaged, InvalidSetting, NearfieldError, ShuttingDown
+from nearfield.domain.errors import IndexDamaged, InvalidSetting, ShuttingDown
 from nearfield.indexing.indexer import Indexer
 from nearfield.protocols.engine import IndexSpec, check_spec
 from nearfield.protocols.store import NewGeneration
@@ -80,7 +80,8 @@ class Generations:
         """The open live generation; made empty when the collection has none yet.
 
         An index whose files are gone or damaged is built again from the store and its cached vectors.
-        Raises EngineUnavailable, EmbedderUnavailable, ModelUnreachable, InvalidSetting, ShuttingDown.
+        Raises EngineUnavailable, EmbedderUnavailable, ModelUnreachable, InvalidSetting, CollectionNotFound,
+        ShuttingDown.
         """
         found = self._open.get(collection.id)
         if found is not None:
@@ -113,18 +114,23 @@ class Generations:
             return self._open[collection.id]
 
     async def drop(self, collection: Collection) -> None:
-        """Close the collection and remove the indexes of all its generations."""
+        """Close the collection, remove the indexes of all its generations, and have the store forget it.
+
+        Who asks for it meanwhile waits, and finds it gone, instead of opening it anew.
+        """
         async with self._locks.setdefault(collection.id, asyncio.Lock()):
             await self._close_one(collection.id)
             for generation in await self._store.generations(collection):
                 await self._engine(generation.engine).drop(generation.index_name)
+            await self._store.drop_collection(collection)
         self._locks.pop(collection.id, None)
 
     async def close(self) -> None:
         """Stop every indexer, flush and close every index. Idempotent."""
         self._closed = True
-        for collection_id in list(self._open):
-            await self._close_one(collection_id)
+        for collection_id, lock in list(self._locks.items()):
+            async with lock:  # one that is being opened is closed after
+                await self._close_one(collection_id)
 
     async def _close_one(self, collection_id: int) -> None:
         found = self._open.pop(collection_id, None)
@@ -132,11 +138,12 @@ class Generations:
             return
         try:
             await found.indexer.close()
-        except NearfieldError:
+        except Exception:
             log.exception("closing %s: the last changes will be applied again", found.collection.name)
         await found.index.close()
 
     async def _open_live(self, collection: Collection) -> OpenGeneration:
+        latest = await self._store.last_seq(collection)  # first, since it refuses a collection that was dropped
         embedder = await self._embedder(collection.spec.embedder)
         generation = await self._live_record(collection, embedder)
         if embedder.fingerprint != generation.fingerprint:
@@ -157,7 +164,7 @@ class Generations:
             batch=self._index_batch,
             optimize_after=self._optimize_after,
         )
-        indexer.notify(await self._store.last_seq(collection))
+        indexer.notify(latest)
         indexer.start()
         return OpenGeneration(collection, generation, index, engine.capabilities, embedder, indexer)
 

@@ -7,14 +7,15 @@ was embedded stays in the vector cache.
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from dataclasses import asdict, dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
-from nearfield.domain.errors import IndexLagging
+from nearfield.domain.errors import DiskFull, IndexLagging, InvalidFile
 from nearfield.domain.reports import ImportProgress, ImportReport
 
 if TYPE_CHECKING:
@@ -24,13 +25,22 @@ if TYPE_CHECKING:
     from nearfield.domain.documents import Rejection
     from nearfield.domain.reports import UpsertResult
     from nearfield.indexing.catalog import Catalog
-    from nearfield.indexing.documents import Documents
     from nearfield.protocols.source import Source, SourceRow
 
 BATCH = 1_000  # rows read, checked and stored at a time
 KEPT_REJECTIONS = 1_000
 TELL_EVERY_S = 0.25
 STUCK_AFTER_S = 120.0  # without one change applied while the indexer reports an error
+
+
+class Takes(Protocol):
+    """What an import needs of `Documents`."""
+
+    async def upsert(
+        self, name: str, rows: Sequence[SourceRow | Rejection], *, id_field: str | None = "id"
+    ) -> UpsertResult: ...
+
+    async def pending(self, name: str) -> int: ...
 
 
 @dataclass(slots=True)
@@ -53,9 +63,7 @@ class _Tally:
         if not result.rejected:
             return
         if self.rejected_file is not None:
-            with self.rejected_file.open("ab" if self.rejected_total else "wb") as out:
-                for refusal in result.rejected:
-                    out.write(orjson.dumps({"file": source, **asdict(refusal)}, option=orjson.OPT_APPEND_NEWLINE))
+            _append(self.rejected_file, result.rejected, source, fresh=not self.rejected_total)
         self.rejected_total += len(result.rejected)
         self.rejected += result.rejected[: KEPT_REJECTIONS - len(self.rejected)]
 
@@ -65,7 +73,7 @@ class _Tally:
 
 
 async def run_import(
-    documents: Documents,
+    documents: Takes,
     catalog: Catalog,
     name: str,
     sources: Sequence[Source],
@@ -104,7 +112,7 @@ async def run_import(
 
 @dataclass(slots=True, eq=False)
 class _Import:
-    documents: Documents
+    documents: Takes
     catalog: Catalog
     name: str
     sources: Sequence[Source]
@@ -127,6 +135,9 @@ class _Import:
                     await self.tell(reading=True)
         finally:
             reading.cancel()
+            await asyncio.wait({reading})
+            if not reading.cancelled():
+                reading.exception()  # what ended the import is being raised already
 
     async def tell(self, *, reading: bool) -> int:
         """Report progress; the changes still pending."""
@@ -149,6 +160,20 @@ class _Import:
                 if error is not None:
                     raise IndexLagging(f"{pending} changes are stored and not indexed: {error}; run the import again")
             await asyncio.sleep(TELL_EVERY_S)
+
+
+def _append(path: Path, rejected: Sequence[Rejection], source: str, *, fresh: bool) -> None:
+    """Write rejections as JSON lines. Raises InvalidFile, DiskFull."""
+    lines = (
+        orjson.dumps({"file": source, **asdict(refusal)}, option=orjson.OPT_APPEND_NEWLINE) for refusal in rejected
+    )
+    try:
+        with path.open("wb" if fresh else "ab") as out:
+            out.writelines(lines)
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"no space left for {path}, the file of rejected rows") from exc
+        raise InvalidFile(f"rejected rows cannot be written to {path}: {exc.strerror}", field="rejected_file") from exc
 
 
 def _next(rows: Iterator[SourceRow | Rejection]) -> list[SourceRow | Rejection]:

@@ -25,7 +25,8 @@ from nearfield.protocols.engine import check_vectors
 from nearfield.protocols.store import brought
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
+    from typing import Any
 
     from nearfield.domain.collections import Collection, Generation
     from nearfield.domain.documents import Float32Array, Int64Array, StoredDocument
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("nearfield.indexing")
 
 EMBED_SLICE = 512  # texts embedded between two saves: what a crash can cost
+READ_DOCUMENTS = 256  # documents read and split at a time
+MAX_CHARACTERS = 8_000_000  # of text in one batch, reached or not by the last documents read: memory, not speed
 FLUSH_EVERY_S = 1.0
 QUIET_FLUSH_S = 0.2
 RETRY_FIRST_S, RETRY_MOST_S = 0.5, 30.0
@@ -53,6 +56,7 @@ class _Batch:
     texts: list[str] = field(default_factory=list)
     hashes: list[bytes] = field(default_factory=list)
     passages: dict[int, int] = field(default_factory=dict)  # by document key; 0: the document is gone
+    characters: int = 0
     vectors: Float32Array | None = None
 
 
@@ -83,6 +87,8 @@ class Indexer:
         self._writing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._upkeep: asyncio.Task[None] | None = None
+        self._writes = 0
+        self._kept_up_to = -1  # of `_writes`, when the last upkeep began
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -96,35 +102,37 @@ class Indexer:
 
     async def close(self) -> None:
         """Stop between two steps, and make what was applied durable."""
-        for task in (self._task, self._upkeep):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        await _stop(self._task)
+        await _stop(self._upkeep)
         if self.progress.error is None:
             await self._flush()
 
     async def optimize(self) -> None:
-        """Take every unindexed row into the index now."""
+        """Take every unindexed row into the index now, and drop from the log what no index needs any more."""
         await self._index.optimize()
+        await self._store.compact_log(self._collection, self._durable_seq)
 
     async def mend(self, documents: Sequence[int], surplus: Int64Array) -> None:
-        """Apply some documents again as they are now, and remove rows no document accounts for. Durable on return."""
+        """Remove some rows, then apply some documents again as they are now. Durable on return.
+
+        documents: by key. surplus: chunk keys no document accounts for; their documents must be among `documents`,
+        lest a row that was surplus when it was looked at be missing now.
+        """
         # the log's own batches wait meanwhile, so that what is read here cannot overwrite something newer
         async with self._writing:
-            wanted = list(documents)
-            for start in range(0, len(wanted), self._batch):
-                part = wanted[start : start + self._batch]
-                stored = await self._store.by_key(self._collection, part)
-                batch = await asyncio.to_thread(self._build, self.progress.applied, part, stored)
-                await self._embed(batch)
-                await self._write(batch)
             if len(surplus):
-                await self._index.delete(surplus)
+                await _whole(self._index.delete(surplus))
+            wanted = list(documents)
+            for start in range(0, len(wanted), READ_DOCUMENTS):
+                part = dict.fromkeys(wanted[start : start + READ_DOCUMENTS], _UPSERT)
+                batch = _Batch(self.progress.applied)
+                await self._take_in(batch, part)
+                await self._embed(batch)
+                await _whole(self._write(batch))
             await self._index.flush()
 
     async def _run(self) -> None:
-        delay = RETRY_FIRST_S
+        delay, failed_at = RETRY_FIRST_S, -1
         while True:
             try:
                 await self._follow()
@@ -134,8 +142,9 @@ class Indexer:
                 told = str(exc) if isinstance(exc, NearfieldError) else f"internal error ({type(exc).__name__})"
                 self.progress.fail(told)
                 log.exception("indexing %s stands still: %s", self._collection.name, told)
+            delay = min(delay * 2, RETRY_MOST_S) if self.progress.applied == failed_at else RETRY_FIRST_S
+            failed_at = self.progress.applied
             await asyncio.sleep(delay)
-            delay = min(delay * 2, RETRY_MOST_S)
 
     async def _follow(self) -> None:
         """Apply changes for ever, three batches in flight: one prepared, one embedded, one applied."""
@@ -160,12 +169,13 @@ class Indexer:
                 if applying is not None:
                     await applying
                 applying = asyncio.create_task(self._apply(batch))
+        except Exception:
+            if applying is not None:  # what is embedded goes in, whatever became of the batch behind it
+                await asyncio.wait({applying})
+            raise
         finally:
-            for task in (preparing, applying):
-                if task is not None:
-                    task.cancel()
-                    with suppress(asyncio.CancelledError, NearfieldError):
-                        await task
+            await _stop(preparing)
+            await _stop(applying)
 
     async def _rest(self) -> None:
         """Nothing to apply: flush after a moment's quiet, then sleep until told."""
@@ -174,22 +184,42 @@ class Indexer:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), QUIET_FLUSH_S)
                 return
-            await self._flush()
+            async with self._writing:
+                await self._flush()
         await self._start_upkeep(idle=True)
         await self._wake.wait()
 
     # -- one batch -----------------------------------------------------------------------------------------------
     async def _prepare(self, after: int) -> _Batch | None:
+        """The next changes and their documents as they are now; fewer than `batch` when the texts are long."""
         changes = await self._store.changes(self._collection, after=after, limit=self._batch)
         if not changes:
-            return None
-        kinds = {change.document_key: change.kind for change in changes}
-        stored = await self._store.by_key(self._collection, [k for k, kind in kinds.items() if kind is _UPSERT])
-        return await asyncio.to_thread(self._build, changes[-1].seq, list(kinds), stored)
+            # the log's last changes may be compacted away: deletes, which an index built anew has nothing to do for
+            last = await self._store.last_seq(self._collection)
+            if last <= after:
+                return None
+            changes = await self._store.changes(self._collection, after=after, limit=self._batch)
+            if not changes:
+                return _Batch(last)
+        batch = _Batch(after)
+        for start in range(0, len(changes), READ_DOCUMENTS):
+            part = changes[start : start + READ_DOCUMENTS]
+            # a document is read once: all these changes were made before, so that it is beyond the last of them
+            kinds = {c.document_key: c.kind for c in part if c.document_key not in batch.passages}
+            await self._take_in(batch, kinds)
+            batch.last_seq = part[-1].seq
+            if batch.characters >= MAX_CHARACTERS:
+                break
+        return batch
 
-    def _build(self, last_seq: int, wanted: Sequence[int], stored: dict[int, StoredDocument]) -> _Batch:
-        batch = _Batch(last_seq, passages=dict.fromkeys(wanted, 0))
-        documents = list(stored.values())
+    async def _take_in(self, batch: _Batch, kinds: Mapping[int, ChangeKind]) -> None:
+        """Add documents, by key, with their passages; those that are gone with none."""
+        upserted = [key for key, kind in kinds.items() if kind is _UPSERT]
+        stored = await self._store.by_key(self._collection, upserted)
+        batch.passages.update(dict.fromkeys(kinds, 0))
+        await asyncio.to_thread(self._build, batch, list(stored.values()))
+
+    def _build(self, batch: _Batch, documents: Sequence[StoredDocument]) -> None:
         texts = [self._collection.spec.embed.render(document.body) for document in documents]
         passages = [[text] for text in texts] if self._brings_vectors else self._chunker.split(texts)
         for document, pieces in zip(documents, passages, strict=True):
@@ -200,7 +230,7 @@ class Indexer:
                 batch.texts.append(piece)
                 batch.hashes.append(document.vector_hash or text_hash(piece))
             batch.passages[document.key] = len(pieces)
-        return batch
+        batch.characters += sum(map(len, texts))
 
     async def _embed(self, batch: _Batch) -> None:
         """Fill `batch.vectors`, embedding only texts whose vector is in no cache, shortest first."""
@@ -228,7 +258,7 @@ class Indexer:
 
     async def _apply(self, batch: _Batch) -> None:
         async with self._writing:
-            await self._write(batch)
+            await _whole(self._write(batch))
             self.progress.advance(batch.last_seq)
             if time.monotonic() - self._flushed_at < FLUSH_EVERY_S:
                 return
@@ -238,13 +268,12 @@ class Indexer:
     async def _write(self, batch: _Batch) -> None:
         # read here, not while preparing: the batch before this one may have changed the same documents
         before = await self._store.spans(self._generation, list(batch.passages))
-        removed, claimed = [], {}
+        removed, claimed, settled = [], {}, {}
         for document, now in batch.passages.items():
             most = max(before.get(document, 1), now)
             removed += [chunk_key(document, ordinal) for ordinal in range(now, most)]
             if most > 1:
-                claimed[document] = most
-                self._spans[document] = now
+                claimed[document], settled[document] = most, now
         if claimed:
             await self._store.put_spans(self._generation, claimed)
         if removed:
@@ -252,30 +281,57 @@ class Indexer:
         if batch.vectors is not None:
             keys = np.array(batch.keys, dtype=np.int64)
             await self._index.upsert(keys, batch.vectors, batch.rows, batch.texts)
+        self._spans |= settled
+        self._writes += 1
 
     async def _flush(self) -> None:
         applied, spans = self.progress.applied, self._spans
         if applied == self._durable_seq and not spans:
             return
         self._spans = {}
-        await self._index.flush()
-        await self._store.set_watermark(self._generation, applied, spans=spans)
+        try:
+            await self._index.flush()
+            await self._store.set_watermark(self._generation, applied, spans=spans)
+        except BaseException:
+            self._spans = spans | self._spans
+            raise
         self._durable_seq, self._flushed_at = applied, time.monotonic()
 
     async def _start_upkeep(self, *, idle: bool) -> None:
         """Optimise in the background when enough rows are unindexed: fewer are enough when nothing else is to do."""
-        if self._upkeep is not None and not self._upkeep.done():
+        if (self._upkeep is not None and not self._upkeep.done()) or self._writes == self._kept_up_to:
             return
         threshold = self._optimize_after // 10 if idle else self._optimize_after
         if (await self._index.stats()).unindexed >= max(threshold, 1):
+            self._kept_up_to = self._writes
             self._upkeep = asyncio.create_task(self._keep_up(), name=f"upkeep {self._generation.index_name}")
+            # rows written while it ran would else wait, unindexed, for the next write
+            self._upkeep.add_done_callback(lambda _: self._wake.set())
 
     async def _keep_up(self) -> None:
         started = time.monotonic()
         try:
-            await self._index.optimize()
-        except NearfieldError:
+            await self.optimize()
+        except Exception:
             log.exception("upkeep of %s failed; searches go on over unindexed rows", self._collection.name)
         else:
             log.info("optimised %s in %.1f s", self._collection.name, time.monotonic() - started)
-        await self._store.compact_log(self._collection, self._durable_seq)
+
+
+async def _stop(task: asyncio.Task[Any] | None) -> None:
+    """Cancel a task and wait for its end. What it raises then concerns nobody."""
+    if task is not None:
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()
+
+
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end even when cancelled: an engine goes on writing in its thread, and no later write may pass it."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise

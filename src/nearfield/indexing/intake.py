@@ -46,8 +46,7 @@ class Intake:
             try:
                 documents.append(self.document(self._body(row), id_field=id_field))
             except CallerError as exc:
-                given = row.body.get(id_field) if id_field and isinstance(row.body, Mapping) else None
-                rejected.append(Rejection(row.line, exc.code, str(exc), None if given is None else str(given)[:100]))
+                rejected.append(Rejection(row.line, exc.code, _printable(str(exc)), _given_id(row.body, id_field)))
         return documents, rejected
 
     def document(
@@ -87,15 +86,33 @@ class Intake:
                 f"document brings no vector; expected a field {VECTOR_FIELD!r} of {self._dimension} numbers",
                 field=VECTOR_FIELD,
             )
-        try:
-            vector = np.asarray(given, dtype=np.float32)
-        except (TypeError, ValueError) as exc:
-            raise InvalidVector(f"vector is not a list of numbers: {exc}", field=VECTOR_FIELD) from exc
+        vector = _numbers(given)
         if vector.ndim != 1:
             raise InvalidVector(f"vector has {vector.ndim} axes; expected a flat list of numbers", field=VECTOR_FIELD)
         # checked for the metric, kept as given: the store holds what was sent
         check_vectors(vector, self._dimension, metric=self._spec.index.metric)
         return vector
+
+
+def _numbers(given: object) -> Float32Array:
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError) as exc:
+        raise InvalidVector(f"vector is not a list of numbers: {exc}", field=VECTOR_FIELD) from exc
+    if array.dtype.kind not in "iuf":  # NumPy would read texts and booleans as numbers too
+        raise InvalidVector("vector holds something other than numbers", field=VECTOR_FIELD)
+    with np.errstate(over="ignore"):  # an overflow is infinite, and refused as such
+        return array.astype(np.float32)
+
+
+def _given_id(body: object, id_field: str | None) -> str | None:
+    given = body.get(id_field) if id_field and isinstance(body, Mapping) else None
+    return None if given is None else _printable(str(given)[:100])
+
+
+def _printable(text: str) -> str:
+    """Without lone surrogates, which no answer and no file can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _id(body: Mapping[str, Any], id_field: str) -> str:

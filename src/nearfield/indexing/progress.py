@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-from itertools import count
 
 from nearfield.domain.errors import IndexLagging
 
@@ -16,17 +14,15 @@ class Progress:
         self.applied = applied
         self.latest = applied
         self.error: str | None = None
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._order = count()
+        self._waiting: dict[asyncio.Future[None], int] = {}
 
     def advance(self, seq: int) -> None:
         """Move `applied` to `seq` and wake who waited for it."""
         self.applied = max(self.applied, seq)
         self.latest = max(self.latest, self.applied)
         self.error = None
-        while self._waiting and self._waiting[0][0] <= self.applied:
-            waiter = heapq.heappop(self._waiting)[2]
-            if not waiter.done():
+        for waiter, wanted in self._waiting.items():
+            if wanted <= self.applied and not waiter.done():
                 waiter.set_result(None)
 
     def fail(self, error: str) -> None:
@@ -39,8 +35,8 @@ class Progress:
         """Return once `applied >= seq`. Raises IndexLagging after `timeout_s`, saying how far it is and why."""
         if self.applied >= seq:
             return
-        waiter = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (seq, next(self._order), waiter))
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[waiter] = seq
         try:
             async with asyncio.timeout(timeout_s):
                 await waiter
@@ -50,3 +46,5 @@ class Progress:
                 f"change {seq} is not in the index after {timeout_s:g} s; it has applied {self.applied}{reason}",
                 field="min_seq",
             ) from exc
+        finally:
+            del self._waiting[waiter]  # those that gave up too, else an index that stands still fills the memory
