@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from nearfield.domain.documents import WriteReceipt
-from nearfield.store import change_log, collections, compaction, documents, generations, vectors
+from nearfield.store import change_log, compaction
+from nearfield.store import collections as collection_rows
+from nearfield.store import documents as document_rows
+from nearfield.store import generations as generation_rows
+from nearfield.store import vectors as vector_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,44 +43,46 @@ class SqlStore:
         return self._writer.commits
 
     async def create_collection(self, spec: CollectionSpec) -> Collection:
-        return await self._writer.run(partial(collections.create, spec=spec))
+        return await self._writer.run(partial(collection_rows.create, spec=spec))
 
     async def collection(self, name: str) -> Collection:
-        return await self._readers.run(partial(collections.find, name=name))
+        return await self._readers.run(partial(collection_rows.find, name=name))
 
     async def collections(self) -> list[Collection]:
-        return await self._readers.run(collections.every)
+        return await self._readers.run(collection_rows.every)
 
     async def drop_collection(self, collection: Collection) -> None:
         """Gone in one transaction; its rows are then removed in pages, between which other writes go on. A drop cut
         short after the first (by a crash, by cancelling) is finished when the store is next opened."""
-        await self._writer.run(partial(collections.hide, collection=collection))
+        await self._writer.run(partial(collection_rows.hide, collection=collection))
         await self._purge(collection)
 
     async def purge_dropped(self) -> int:
         """Remove the rows of collections whose drop was cut short. Returns how many collections those were."""
-        left = await self._readers.run(collections.hidden)
+        left = await self._readers.run(collection_rows.hidden)
         for collection in left:
             await self._purge(collection)
         return len(left)
 
     async def _purge(self, collection: Collection) -> None:
-        page = partial(collections.purge_page, collection=collection)
-        while await self._writer.run(page, weight=collections.PURGE_PAGE):
+        page = partial(collection_rows.purge_page, collection=collection)
+        while await self._writer.run(page, weight=collection_rows.PURGE_PAGE):
             pass
 
-    async def upsert(self, collection: Collection, batch: Sequence[Document]) -> WriteReceipt:
-        return await self._writer.run(partial(documents.upsert, collection=collection, batch=batch), weight=len(batch))
+    async def upsert(self, collection: Collection, documents: Sequence[Document]) -> WriteReceipt:
+        return await self._writer.run(
+            partial(document_rows.upsert, collection=collection, batch=documents), weight=len(documents)
+        )
 
     async def patch(
         self, collection: Collection, id: str, change: Callable[[StoredDocument], Document]
     ) -> WriteReceipt:
         """A document that brought a vector and is patched without one keeps it."""
-        return await self._writer.run(partial(documents.patch, collection=collection, id=id, change=change))
+        return await self._writer.run(partial(document_rows.patch, collection=collection, id=id, change=change))
 
     async def delete(self, collection: Collection, ids: Sequence[str]) -> WriteReceipt:
         return await self._writer.run(
-            partial(documents.remove, collection=collection, ids=_storable(ids)), weight=len(ids)
+            partial(document_rows.remove, collection=collection, ids=_storable(ids)), weight=len(ids)
         )
 
     async def delete_where(self, collection: Collection, keep: Callable[[StoredDocument], bool]) -> WriteReceipt:
@@ -84,23 +90,25 @@ class SqlStore:
         seq = deleted = 0
         after: int | None = 0
         while after is not None:
-            page = partial(documents.remove_where, collection=collection, keep=keep, after_key=after)
-            receipt, after = await self._writer.run(page, weight=documents.DELETE_PAGE)
+            page = partial(document_rows.remove_where, collection=collection, keep=keep, after_key=after)
+            receipt, after = await self._writer.run(page, weight=document_rows.DELETE_PAGE)
             seq = receipt.seq
             deleted += receipt.deleted
         return WriteReceipt(seq, deleted=deleted)
 
     async def by_id(self, collection: Collection, ids: Sequence[str]) -> dict[str, StoredDocument]:
-        return await self._readers.run(partial(documents.by_id, collection=collection, ids=_storable(ids)))
+        return await self._readers.run(partial(document_rows.by_id, collection=collection, ids=_storable(ids)))
 
     async def by_key(self, collection: Collection, keys: Sequence[int]) -> dict[int, StoredDocument]:
-        return await self._readers.run(partial(documents.by_key, collection=collection, keys=_possible(keys)))
+        return await self._readers.run(partial(document_rows.by_key, collection=collection, keys=_possible(keys)))
 
     async def scan(self, collection: Collection, *, after_key: int = 0, limit: int = 1000) -> list[StoredDocument]:
-        return await self._readers.run(partial(documents.scan, collection=collection, after_key=after_key, limit=limit))
+        return await self._readers.run(
+            partial(document_rows.scan, collection=collection, after_key=after_key, limit=limit)
+        )
 
     async def count(self, collection: Collection) -> int:
-        return await self._readers.run(partial(documents.count, collection=collection))
+        return await self._readers.run(partial(document_rows.count, collection=collection))
 
     async def changes(self, collection: Collection, *, after: int, limit: int) -> list[Change]:
         return await self._readers.run(partial(change_log.read, collection_id=collection.id, after=after, limit=limit))
@@ -112,12 +120,10 @@ class SqlStore:
         return await self._readers.run(partial(change_log.pending, collection_id=collection.id, after=after))
 
     async def compact_log(self, collection: Collection, up_to: int) -> int:
-        """Remove changes up to `up_to` that nobody needs: those followed by a later change of the same document, and
-        deletes that every generation has applied.
-
-        Each document's last change stays, so a generation built from watermark 0 still finds everything, and
-        `last_seq` never goes back. Returns how many changes were removed. In pages, between which other writes go on.
-        """
+        """In pages, between which other writes go on. `last_seq` never goes back. Costs a count when the log holds
+        one change for each document and nothing else."""
+        if await self.pending(collection, after=0) <= await self.count(collection):
+            return 0
         removed = 0
         after: int | None = 0
         while after is not None:
@@ -140,43 +146,47 @@ class SqlStore:
         return removed
 
     async def vectors(self, fingerprint: str, hashes: Sequence[bytes]) -> dict[bytes, Float32Array]:
-        return await self._readers.run(partial(vectors.read, fingerprint=fingerprint, hashes=hashes))
+        return await self._readers.run(partial(vector_rows.read, fingerprint=fingerprint, hashes=hashes))
 
-    async def put_vectors(self, fingerprint: str, hashes: Sequence[bytes], values: Float32Array) -> None:
+    async def put_vectors(self, fingerprint: str, hashes: Sequence[bytes], vectors: Float32Array) -> None:
         keep = partial(
-            vectors.keep, fingerprint=fingerprint, hashes=hashes, values=values, precision=vectors.Precision.HALF
+            vector_rows.keep,
+            fingerprint=fingerprint,
+            hashes=hashes,
+            values=vectors,
+            precision=vector_rows.Precision.HALF,
         )
         await self._writer.run(keep, weight=len(hashes))
 
     async def create_generation(self, collection: Collection, new: NewGeneration) -> Generation:
-        return await self._writer.run(partial(generations.create, collection=collection, new=new))
+        return await self._writer.run(partial(generation_rows.create, collection=collection, new=new))
 
     async def generations(self, collection: Collection) -> list[Generation]:
-        return await self._readers.run(partial(generations.every, collection=collection))
+        return await self._readers.run(partial(generation_rows.every, collection=collection))
 
     async def set_state(self, generation: Generation, state: GenerationState) -> Generation:
         """Raises IndexMissing when the generation was dropped."""
-        return await self._writer.run(partial(generations.set_state, generation=generation, state=state))
+        return await self._writer.run(partial(generation_rows.set_state, generation=generation, state=state))
 
     async def set_watermark(
         self, generation: Generation, applied_seq: int, *, spans: Mapping[int, int] | None = None
     ) -> None:
         """Raises IndexMissing when the generation was dropped."""
         advance = partial(
-            generations.set_watermark, generation=generation, applied_seq=applied_seq, new_spans=dict(spans or {})
+            generation_rows.set_watermark, generation=generation, applied_seq=applied_seq, new_spans=dict(spans or {})
         )
         await self._writer.run(advance, weight=1 + len(spans or ()))
 
     async def drop_generation(self, generation: Generation) -> None:
-        await self._writer.run(partial(generations.drop, generation=generation))
+        await self._writer.run(partial(generation_rows.drop, generation=generation))
 
     async def spans(self, generation: Generation, document_keys: Sequence[int]) -> dict[int, int]:
         keys = _possible(document_keys)
-        return await self._readers.run(partial(generations.read_spans, generation=generation, document_keys=keys))
+        return await self._readers.run(partial(generation_rows.read_spans, generation=generation, document_keys=keys))
 
     async def put_spans(self, generation: Generation, spans: Mapping[int, int]) -> None:
         """Raises IndexMissing when the generation was dropped."""
-        put = partial(generations.put_spans, generation=generation, new_spans=dict(spans))
+        put = partial(generation_rows.put_spans, generation=generation, new_spans=dict(spans))
         await self._writer.run(put, weight=len(spans))
 
     async def ping(self) -> None:
