@@ -1,16 +1,12 @@
-"""How much one request may ask: bytes of body, size of a filter, hits, seconds."""
+"""How much one request may ask: bytes of body, hits, documents at once."""
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from nearfield.domain.errors import InvalidRequest, TimedOut, TooLarge
+from nearfield.domain.errors import InvalidRequest, TooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from nearfield.settings import Settings
@@ -73,16 +69,6 @@ def _too_large(given: int, limit: int) -> TooLarge:
         f"body has {given} bytes or more; at most {limit} are read (NEARFIELD_MAX_BODY_BYTES). "
         "Many documents go in as a stream of lines: content-type application/x-ndjson"
     )
-
-
-@asynccontextmanager
-async def deadline(seconds: float, what: str) -> AsyncIterator[None]:
-    """Abandon the block after some seconds. Raises TimedOut."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as exc:
-        raise TimedOut(f"{what} took longer than {seconds:g} s and was abandoned") from exc
 
 
 def check_window(limit: int, offset: int, settings: Settings) -> None:

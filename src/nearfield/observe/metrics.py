@@ -16,12 +16,13 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-Gauge = GaugeMetricFamily
+Reading = GaugeMetricFamily | CounterMetricFamily
+"""Values of one metric taken at one moment."""
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -52,56 +53,45 @@ SEARCH_SECONDS: Final = Histogram(
     buckets=_SECONDS,
     registry=_REGISTRY,
 )
-STAGE_SECONDS: Final = Histogram(
-    "nearfield_search_stage_seconds",
-    "Seconds of one stage of a search.",
-    ("stage",),
-    buckets=_SECONDS,
-    registry=_REGISTRY,
-)
 DOCUMENTS: Final = Counter(
     "nearfield_documents",
     "Documents written, by what became of them: new, changed, unchanged, rejected, deleted.",
     ("outcome",),
     registry=_REGISTRY,
 )
-EMBEDDED_TEXTS: Final = Counter(
-    "nearfield_embedded_texts",
-    "Texts embedded, by role.",
-    ("role",),
-    registry=_REGISTRY,
-)
-EMBED_CACHE: Final = Counter(
-    "nearfield_embed_cache",
-    "Look-ups of a query's vector in the cache, by outcome: hit, miss.",
-    ("outcome",),
-    registry=_REGISTRY,
-)
 
 
-class _Families:
+class _Readings:
     """A collector of values taken at one moment."""
 
-    def __init__(self, families: Iterable[Gauge]) -> None:
-        self._families = families
+    def __init__(self, readings: Iterable[Reading]) -> None:
+        self._readings = readings
 
-    def collect(self) -> Iterable[Gauge]:
-        return self._families
+    def collect(self) -> Iterable[Reading]:
+        return self._readings
 
 
-def gauge(name: str, help: str, labels: Sequence[str], values: Mapping[tuple[str, ...], float]) -> Gauge:
+def gauge(name: str, help: str, labels: Sequence[str], values: Mapping[tuple[str, ...], float]) -> Reading:
     """A gauge whose values are read when asked for, so that a collection that was dropped leaves nothing behind.
 
     values: by the labels' values, in the order of `labels`.
     """
-    family = Gauge(name, help, labels=list(labels))
+    return _filled(GaugeMetricFamily(name, help, labels=list(labels)), values)
+
+
+def counter(name: str, help: str, labels: Sequence[str], values: Mapping[tuple[str, ...], float]) -> Reading:
+    """A counter that is kept elsewhere and read when asked for; rendered with `_total` behind its name."""
+    return _filled(CounterMetricFamily(name, help, labels=list(labels)), values)
+
+
+def _filled(reading: Reading, values: Mapping[tuple[str, ...], float]) -> Reading:
     for of, value in values.items():
-        family.add_metric(list(of), value)
-    return family
+        reading.add_metric(list(of), value)
+    return reading
 
 
-def render(gauges: Iterable[Gauge] = ()) -> bytes:
-    """All metrics of the process and the given gauges, in the Prometheus text form that CONTENT_TYPE names."""
+def render(readings: Iterable[Reading] = ()) -> bytes:
+    """All metrics of the process and the given readings, in the Prometheus text form that CONTENT_TYPE names."""
     momentary = CollectorRegistry()
-    momentary.register(_Families(list(gauges)))
+    momentary.register(_Readings(list(readings)))
     return generate_latest(_REGISTRY) + generate_latest(momentary)

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
-from nearfield.api.limits import METER, BodyLimit, check_length, deadline
-from nearfield.domain.errors import TimedOut, TooLarge
+from nearfield.api.limits import METER, BodyLimit, check_length
+from nearfield.domain.errors import TooLarge
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -67,27 +66,6 @@ async def test_a_length_that_lies_does_not_help() -> None:
 
 async def test_a_reader_that_keeps_nothing_may_lift_the_limit() -> None:
     assert await read([b"12345"] * 100, limit=10, announced=500, lift=True) == (500, 100)
-
-
-async def test_a_deadline_abandons_what_takes_too_long() -> None:
-    stopped = asyncio.Event()
-
-    async def slow() -> None:
-        try:
-            await asyncio.sleep(60)
-        finally:
-            stopped.set()
-
-    with pytest.raises(TimedOut, match=r"the search took longer than 0\.01 s"):
-        async with deadline(0.01, "the search"):
-            await slow()
-    assert stopped.is_set()
-
-
-async def test_a_deadline_passes_other_errors_on() -> None:
-    with pytest.raises(KeyError):
-        async with deadline(5, "the search"):
-            raise KeyError
 
 
 def test_a_count_at_the_limit_passes_and_one_more_does_not() -> None:

@@ -17,6 +17,14 @@ from nearfield.wiring import Backend
 
 router = APIRouter(route_class=JsonRoute, tags=["operations"])
 
+_STATES = (
+    ("documents", "Documents in the store."),
+    ("pending", "Changes the live index has not applied yet."),
+    ("rows", "Passages in the live index."),
+    ("bytes", "Bytes of the live index."),
+    ("unindexed", "Rows found by comparing each, until the next upkeep."),
+)
+
 
 @router.get("/healthz", responses={200: {"model": HealthAnswer}})
 async def healthz() -> Response:
@@ -34,31 +42,41 @@ async def readyz(backend: Running) -> Response:
 @router.get("/metrics", response_class=PlainTextResponse)
 async def show_metrics(backend: Running) -> Response:
     """Counters and histograms of this process, and the state of each collection."""
-    return Response(metrics.render(await _gauges(backend)), media_type=metrics.CONTENT_TYPE)
+    collections = await backend.catalog.list()
+    readings = await _states([each.name for each in collections], backend)
+    readings += await _caches({backend.settings.embedder, *(each.spec.embedder for each in collections)}, backend)
+    return Response(metrics.render(readings), media_type=metrics.CONTENT_TYPE)
 
 
-async def _gauges(backend: Backend) -> list[metrics.Gauge]:
-    names = [each.name for each in await backend.catalog.list()]
+async def _states(names: list[str], backend: Backend) -> list[metrics.Reading]:
     found = await asyncio.gather(*(backend.catalog.status(name) for name in names), return_exceptions=True)
     # One that cannot be asked, because it was dropped meanwhile, is absent; the others are told all the same.
     known = [each for each in found if isinstance(each, CollectionStatus)]
+    stuck: dict[tuple[str, ...], float] = {
+        (each.collection.name,): float(each.indexing_error is not None) for each in known
+    }
     return [
-        metrics.gauge(f"nearfield_collection_{name}", told, ("collection",), _values(known, name))
-        for name, told in (
-            ("documents", "Documents in the store."),
-            ("pending", "Changes the live index has not applied yet."),
-            ("rows", "Passages in the live index."),
-            ("bytes", "Bytes of the live index."),
-            ("unindexed", "Rows found by comparing each, until the next upkeep."),
-        )
-    ] + [
+        *(
+            metrics.gauge(f"nearfield_collection_{name}", told, ("collection",), _values(known, name))
+            for name, told in _STATES
+        ),
         metrics.gauge(
-            "nearfield_collection_standing_still",
-            "1 where the indexer stopped at an error.",
-            ("collection",),
-            {(each.collection.name,): float(each.indexing_error is not None) for each in known},
-        )
+            "nearfield_collection_standing_still", "1 where the indexer stopped at an error.", ("collection",), stuck
+        ),
     ]
+
+
+async def _caches(names: set[str], backend: Backend) -> list[metrics.Reading]:
+    """What the query caches count; an embedder that has none, or cannot be had now, is absent."""
+    found = await asyncio.gather(*(backend.embedders.get(name) for name in names), return_exceptions=True)
+    counts: dict[tuple[str, ...], float] = {
+        (name, outcome): float(getattr(embedder, attribute))
+        for name, embedder in zip(names, found, strict=True)
+        for outcome, attribute in (("hit", "hits"), ("miss", "misses"))
+        if hasattr(embedder, attribute)
+    }
+    told = "Queries whose vector was, or was not, in the cache."
+    return [metrics.counter("nearfield_query_cache", told, ("embedder", "outcome"), counts)]
 
 
 def _values(known: list[CollectionStatus], name: str) -> dict[tuple[str, ...], float]:

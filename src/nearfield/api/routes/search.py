@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from nearfield.api.answers import SearchAnswer, answer_json
 from nearfield.api.bodies import SearchBody, SimilarBody
-from nearfield.api.limits import check_window, deadline
+from nearfield.api.limits import check_window
 from nearfield.api.reading import JsonRoute, json_response
 from nearfield.api.state import Running, read_filter
 from nearfield.domain.hits import Answer
@@ -16,7 +16,6 @@ from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search, Similar
 from nearfield.observe import metrics
 from nearfield.observe.logging import request_id
-from nearfield.settings import Settings
 
 router = APIRouter(route_class=JsonRoute, tags=["search"])
 
@@ -41,9 +40,7 @@ async def search(name: str, body: SearchBody, backend: Running) -> Response:
         effort=body.ef,
         min_seq=body.min_seq,
     )
-    async with deadline(_seconds(settings, body.min_seq), "the search"):
-        answer = await backend.searches.search(name, ask)
-    return await _response(answer, body.fields)
+    return await _response(await backend.searches.search(name, ask), body.fields)
 
 
 @router.post("/v1/collections/{name}/similar", responses={200: {"model": SearchAnswer}})
@@ -62,13 +59,7 @@ async def similar(name: str, body: SimilarBody, backend: Running) -> Response:
         exact=body.exact,
         min_seq=body.min_seq,
     )
-    async with deadline(_seconds(settings, body.min_seq), "the search"):
-        answer = await backend.searches.similar(name, ask)
-    return await _response(answer, body.fields)
-
-
-def _seconds(settings: Settings, min_seq: int | None) -> float:
-    return settings.search_timeout_s + (0 if min_seq is None else settings.wait_timeout_s)
+    return await _response(await backend.searches.similar(name, ask), body.fields)
 
 
 async def _response(answer: Answer, fields: list[str] | None) -> Response:
