@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nearfield.protocols.live import LiveIndex
     from nearfield.protocols.store import Store
     from nearfield.search.filters import PlacedFilter
+    from nearfield.search.selectivity import Selectivity
 
 SCAN_PAGE = 1_000
 OVERFETCH = 4
@@ -67,17 +68,17 @@ class Candidates:
 class Retrieval:
     """The retrieval side of one search. Notes what it did in `access`, `approximate` and `notes`.
 
-    expected: passages that pass the engine's part of the filter, None when not known. as_of: the last change the index
-    had applied when the search began; what it finds may be staler than the store, never than this.
+    as_of: the last change the index had applied when the search began; what it finds may be staler than the store,
+    never than this.
     """
 
     store: Store
     collection: Collection
     live: LiveIndex
     where: PlacedFilter
+    selectivity: Selectivity
     exact: bool = False
     effort: int | None = None
-    expected: float | None = None
     as_of: int = 0
     access: Access = Access.NONE
     approximate: bool = False
@@ -89,7 +90,7 @@ class Retrieval:
         depth: rows to ask for at least.
         """
         can_exact = self.live.capabilities.exact
-        compare_all = can_exact and (self.exact or self._few())
+        compare_all = can_exact and (self.exact or await self._few())
         self.access = Access.EXACT if compare_all else Access.ANN
         self.approximate = not compare_all
 
@@ -138,11 +139,14 @@ class Retrieval:
         scores = similarity(vector, vectors, self.live.generation.index.metric)
         return dict(zip(keys.tolist(), scores.tolist(), strict=True))
 
-    def _few(self) -> bool:
-        """Whether comparing all rows is as quick as a graph, or all there is."""
+    async def _few(self) -> bool:
+        """Whether comparing all rows that pass is as quick as a graph, or all there is."""
         if self.live.generation.index.kind is IndexKind.FLAT or self.as_of <= EXACT_CHANGES:
             return True
-        return self.expected is not None and self.expected <= EXACT_ROWS
+        if self.where.native is None:
+            return False
+        expected = await self.selectivity.expected(self.collection, self.live, self.where.native)
+        return expected is not None and expected <= EXACT_ROWS
 
     async def _grow(
         self, search: Callable[[int], Awaitable[Matches]], want: int, depth: int, *, most: int

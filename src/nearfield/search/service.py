@@ -144,11 +144,7 @@ class SearchService:
             raise InvalidRequest(f"ef is {effort}; expected at least 1", field="ef")
         parts = (where, collection.spec.fields, live.index)
         placed = place(*parts) if is_light(where) else await asyncio.to_thread(place, *parts)
-        as_of = live.applied_seq
-        expected = None
-        if placed.native is not None:
-            expected = await self._selectivity.expected(collection, live, placed.native)
-        return Retrieval(self._store, collection, live, placed, exact, effort, expected, as_of)
+        return Retrieval(self._store, collection, live, placed, self._selectivity, exact, effort, live.applied_seq)
 
     def _vector(self, live: LiveIndex, vector: Float32Array | None) -> Float32Array | None:
         if vector is None:

@@ -332,11 +332,6 @@ def told(answer: Answer) -> list[tuple[str, float]]:
     return [(hit.id, round(hit.score, 4)) for hit in answer]
 
 
-def first(expected: list[tuple[str, float]], count: int) -> list[tuple[str, float]]:
-    """The beginning of an oracle's list, rounded as `told` does."""
-    return [(name, round(score, 4)) for name, score in expected[:count]]
-
-
 def assert_same(answer: Answer, expected: list[tuple[str, float]], limit: int, *, offset: int = 0) -> None:
     """The answer's ids are the oracle's in its order, where neighbours whose scores agree to 5 digits may swap."""
     wanted = expected[offset : offset + limit]
