@@ -33,7 +33,7 @@ def errors_page() -> str:
 _ABOUT = """\
 # Errors
 
-One tree of errors, in the library as exceptions (`nearfield.errors`), over HTTP as `application/problem+json`
+One tree of errors, in the library as exceptions (`nearfield.domain.errors`), over HTTP as `application/problem+json`
 ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), on the command line as a message and exit code 1. `code` is stable
 for ever: match on it, never on the text.
 
