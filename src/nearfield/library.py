@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 from collections.abc import Mapping
+from concurrent.futures import CancelledError
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from nearfield.domain.errors import CollectionNotFound, InvalidDocument, InvalidRequest, ShuttingDown
+from nearfield.domain.errors import (
+    CollectionNotFound,
+    InvalidDocument,
+    InvalidRequest,
+    InvalidVector,
+    ShuttingDown,
+)
 from nearfield.domain.filter_json import parse_json
 from nearfield.domain.filter_text import parse_text
 from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search, Similar
-from nearfield.domain.spec_json import field_type, spec_from_json
+from nearfield.domain.spec_json import field_type, spec_from_json, spec_to_json
 from nearfield.protocols.source import SourceRow
 from nearfield.settings import load_settings
 from nearfield.wiring import open_backend, open_files
@@ -25,7 +34,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from nearfield.domain.documents import StoredDocument, WriteReceipt
+    from nearfield.domain.documents import Float32Array, StoredDocument, WriteReceipt
     from nearfield.domain.filters import Filter
     from nearfield.domain.hits import Answer
     from nearfield.domain.reports import CheckReport, CollectionStatus, ImportProgress, ImportReport, UpsertResult
@@ -50,32 +59,62 @@ class _Loop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._submitting = threading.Lock()
+        self._stopped = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="nearfield", daemon=True)
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there and wait for it; an interrupt here cancels it."""
-        if not self._thread.is_alive():
+        """Run a coroutine there and wait for it; an interrupt here cancels it. Raises ShuttingDown once stopped."""
+        if threading.current_thread() is self._thread:
             work.close()
-            raise ShuttingDown("this database was closed; open it again")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+            raise InvalidRequest("a callback runs in the database's own thread and cannot wait for the database")
+        with self._submitting:
+            if self._stopped:
+                work.close()
+                raise ShuttingDown("this database was closed; open it again")
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         except KeyboardInterrupt:
             future.cancel()
             raise
+        except CancelledError as exc:
+            raise ShuttingDown("this database was closed while the call was under way") from exc
 
     def stop(self) -> None:
+        """Cancel what still runs, so that nobody waits for ever, and end the thread."""
+        with self._submitting:
+            self._stopped = True
+        asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
 
-def _at_exit(close: Callable[[], None]) -> None:
-    """Close before the interpreter's thread pools go, which `atexit` is too late for. Nothing durable depends on it."""
-    register = getattr(threading, "_register_atexit", None)
-    if register is not None:
-        register(close)
+async def _cancel_all() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
+
+
+_opened: set[Database] = set()
+
+
+def _close_all() -> None:
+    for database in list(_opened):
+        database.close()
+
+
+@cache
+def _close_at_exit() -> None:
+    """Close before the interpreter's thread pools go, which `atexit` is too late for. Nothing durable depends on it.
+
+    Registered once the pools are loaded: what was registered last is called first.
+    """
+    getattr(threading, "_register_atexit", atexit.register)(_close_all)
 
 
 class Database:
@@ -90,7 +129,8 @@ class Database:
             raise
         self._closing = threading.Lock()
         self._closed = False
-        _at_exit(self.close)
+        _opened.add(self)
+        _close_at_exit()
 
     def collection(
         self,
@@ -130,6 +170,7 @@ class Database:
             if self._closed:
                 return
             self._closed = True
+            _opened.discard(self)
             try:
                 self._loop.run(self._backend.close())
             finally:
@@ -143,18 +184,17 @@ class Database:
 
 
 async def _ensure(backend: Backend, name: str, body: dict[str, Any]) -> None:
+    """Get a collection or make it. What is not given is that of the one that exists, or a default for a new one."""
     if not body:
         await backend.catalog.get(name)
-        return
-    if "embed" not in body:
-        try:
-            known = await backend.catalog.get(name)
-        except CollectionNotFound as exc:
-            raise CollectionNotFound(
-                f'no collection {name!r}; give embed="{{field}}: {{field}}" to make it', field="embed"
-            ) from exc
-        body["embed"] = known.spec.embed.source
-    await backend.catalog.create(spec_from_json(name, backend.with_defaults(body)))
+    elif await backend.catalog.exists(name):
+        known = spec_to_json((await backend.catalog.get(name)).spec)
+        index = known["index"] | body.get("index", {})
+        await backend.catalog.create(spec_from_json(name, known | body | {"index": index}))
+    elif "embed" in body:
+        await backend.catalog.create(spec_from_json(name, backend.with_defaults(body)))
+    else:
+        raise CollectionNotFound(f'no collection {name!r}; give embed="{{field}}: {{field}}" to make it', field="embed")
 
 
 class CollectionHandle:
@@ -163,6 +203,7 @@ class CollectionHandle:
     def __init__(self, loop: _Loop, backend: Backend, name: str) -> None:
         self._loop, self._backend, self.name = loop, backend, name
         self._written_seq = 0
+        self._noting = threading.Lock()
 
     def upsert(
         self, documents: Mapping[str, Any] | Iterable[Mapping[str, Any]], *, id_field: str = "id"
@@ -178,12 +219,14 @@ class CollectionHandle:
         if result.rejected and not result.accepted:
             first = result.rejected[0]
             raise InvalidDocument(f"document {first.line}: {first.detail}")
-        self._note(result.receipt)
+        self._note(result.receipt.seq)
         return result
 
     def patch(self, id: str, changes: Mapping[str, Any]) -> WriteReceipt:
         """Change some fields of a document (JSON merge patch: None removes a field). Raises DocumentNotFound."""
-        return self._note(self._loop.run(self._backend.documents.patch(self.name, id, changes)))
+        receipt = self._loop.run(self._backend.documents.patch(self.name, id, changes))
+        self._note(receipt.seq)
+        return receipt
 
     def delete(self, ids: str | Sequence[str] | None = None, *, where: Where | None = None) -> int:
         """Delete by id or by filter, one of them; how many documents were deleted."""
@@ -193,8 +236,10 @@ class CollectionHandle:
         if where is not None:
             work = documents.delete_where(self.name, parse_where(where))
         else:
-            work = documents.delete(self.name, [ids] if isinstance(ids, str) else list(ids or ()))
-        return self._note(self._loop.run(work)).deleted
+            work = documents.delete(self.name, list(_several(ids or ())))
+        receipt = self._loop.run(work)
+        self._note(receipt.seq)
+        return receipt.deleted
 
     def get(self, id: str) -> dict[str, Any]:
         """The document of an id. Raises DocumentNotFound."""
@@ -220,7 +265,7 @@ class CollectionHandle:
         """
         ask = Search(
             query=query,
-            vector=None if vector is None else np.asarray(vector, dtype=np.float32),
+            vector=None if vector is None else _vector(vector),
             where=None if where is None else parse_where(where),
             limit=limit,
             offset=offset,
@@ -235,18 +280,18 @@ class CollectionHandle:
         self,
         ids: str | Sequence[str] = (),
         *,
-        texts: Sequence[str] = (),
-        unlike_ids: Sequence[str] = (),
-        unlike_texts: Sequence[str] = (),
+        texts: str | Sequence[str] = (),
+        unlike_ids: str | Sequence[str] = (),
+        unlike_texts: str | Sequence[str] = (),
         where: Where | None = None,
         limit: int = 10,
     ) -> Answer:
         """Find documents like some documents or texts, and unlike others. The documents named are never hits."""
         ask = Similar(
-            ids=(ids,) if isinstance(ids, str) else tuple(ids),
-            texts=tuple(texts),
-            unlike_ids=tuple(unlike_ids),
-            unlike_texts=tuple(unlike_texts),
+            ids=_several(ids),
+            texts=_several(texts),
+            unlike_ids=_several(unlike_ids),
+            unlike_texts=_several(unlike_texts),
             where=None if where is None else parse_where(where),
             limit=limit,
             min_seq=self._written_seq,
@@ -263,7 +308,7 @@ class CollectionHandle:
         """Take in csv, jsonl or parquet files, packed or not, and wait until all of it is searchable.
 
         id_field: None derives ids from the content. Run again after an interruption, it goes on where it was.
-        on_progress: called from the database's own thread. Raises InvalidFile.
+        on_progress: called from the database's own thread; it cannot call the database. Raises InvalidFile.
         """
         work = self._backend.documents.import_sources(
             self.name,
@@ -273,7 +318,7 @@ class CollectionHandle:
             on_progress=on_progress,
         )
         report = self._loop.run(work)
-        self._written_seq = max(self._written_seq, report.seq)
+        self._note(report.seq)
         return report
 
     def export(self) -> Iterator[dict[str, Any]]:
@@ -294,9 +339,21 @@ class CollectionHandle:
         """Compare the store with the index; `repair` mends what differs."""
         return self._loop.run(self._backend.catalog.check(self.name, repair=repair))
 
-    def _note(self, receipt: WriteReceipt) -> WriteReceipt:
-        self._written_seq = max(self._written_seq, receipt.seq)
-        return receipt
+    def _note(self, seq: int) -> None:
+        with self._noting:
+            self._written_seq = max(self._written_seq, seq)
+
+
+def _several(given: str | Iterable[str]) -> tuple[str, ...]:
+    """One or many; a text alone is one, not its letters."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _vector(given: npt.ArrayLike) -> Float32Array:
+    try:
+        return np.asarray(given, dtype=np.float32)
+    except (TypeError, ValueError) as exc:
+        raise InvalidVector(f"vector is not a list of numbers: {exc}", field="vector") from exc
 
 
 async def anext_or_none(documents: Any) -> StoredDocument | None:
