@@ -29,22 +29,26 @@ if TYPE_CHECKING:
 
 MAX_HITS: Final = 100_000
 """The most rows zvec gives for one query."""
-_SPARE = 8  # hits asked beyond the limit, to see whether the last place is tied
-_ANN_TIES = 1_024  # how far beyond the limit an approximate search looks for ties
+MAX_TIES: Final = 1_024
+"""How far beyond the limit a search looks for rows that tie with the last place, so that keys decide between them."""
+
+_SPARE = 8  # hits asked beyond the limit at first
+_KEYS = 10_000  # keys had at once: zvec holds the GIL while it hands rows over, 1 microsecond each
 _PAGE = 1_000  # vectors fetched at a time
 
 
 class Searcher:
-    """Reads one open collection. `max_hits` is for tests."""
+    """Reads one open collection.
 
-    def __init__(self, collection: Any, spec: IndexSpec, *, max_hits: int = MAX_HITS) -> None:
+    rows: how many it holds. Asked of its owner, since zvec's own statistics wait, with the GIL, for an optimize.
+    keys_at_once: for tests.
+    """
+
+    def __init__(self, collection: Any, spec: IndexSpec, rows: Callable[[], int], *, keys_at_once: int = _KEYS) -> None:
         self._collection = collection
         self._spec = spec
-        self._max_hits = max_hits
-
-    def rows(self) -> int:
-        """Rows stored."""
-        return int(self._collection.stats.doc_count)
+        self._rows = rows
+        self._keys_at_once = keys_at_once
 
     def nearest(
         self, vector: Float32Array, *, limit: int, where: str | None, effort: int | None, exact: bool
@@ -56,11 +60,11 @@ class Searcher:
             def ask(hits: int, *, everything: bool) -> Found:
                 return self._by_vector(vector, hits, where, effort, everything=everything)
 
-            found = self._untied(limit, lambda hits: ask(hits, everything=exact), patient=exact)
+            found = self._untied(limit, lambda hits: ask(hits, everything=exact))
             if exact or len(found) == limit:
                 return found
             if self._compares_all():
-                return self._untied(limit, lambda hits: ask(hits, everything=True), patient=True)
+                return self._untied(limit, lambda hits: ask(hits, everything=True))
         return self._by_reading(vector, limit, where) if limit else no_matches()
 
     def lexical(self, text: str, *, limit: int, where: str | None) -> Matches:
@@ -74,17 +78,16 @@ class Searcher:
         def ask(hits: int) -> Found:
             return _pairs(self._ask(query, hits, where))
 
-        return self._untied(limit, ask, patient=True)
+        return self._untied(limit, ask)
 
     def passing(self, where: str | None) -> Int64Array:
-        """Keys of the rows that pass, in no order. More than zvec gives at once are had slice by slice."""
-        rows = self.rows()
-        if rows < self._max_hits:
-            return _keys(self._ask(None, self._max_hits, where))
-        parts = min(SLICES, math.ceil(2 * rows / self._max_hits))
+        """Keys of the rows that pass, in no order. Many are had slice by slice."""
+        found = self._ask(None, self._keys_at_once, where)
+        if len(found) < self._keys_at_once:
+            return _keys(found)
+        parts = max(2, min(SLICES, math.ceil(2 * self._rows() / self._keys_at_once)))
         edges = [round(part * SLICES / parts) for part in range(parts + 1)]
-        pieces = [self._slice(low, high, where) for low, high in pairwise(edges)]
-        return np.concatenate(pieces)
+        return np.concatenate([self._slice(low, high, where) for low, high in pairwise(edges)])
 
     def vectors(self, keys: Int64Array) -> tuple[Int64Array, Float32Array]:
         """Stored vectors, those found, in the order asked."""
@@ -98,10 +101,10 @@ class Searcher:
 
     def _affordable(self, limit: int) -> int:
         """The limit, or the number of rows when there are fewer. Raises UnsupportedByEngine beyond what zvec gives."""
-        limit = min(limit, self.rows())
-        if limit > self._max_hits:
+        limit = min(limit, self._rows())
+        if limit > MAX_HITS:
             raise UnsupportedByEngine(
-                f"engine local gives at most {self._max_hits} hits to one search, not {limit}", field="limit"
+                f"engine local gives at most {MAX_HITS} hits to one search, not {limit}", field="limit"
             )
         return limit
 
@@ -110,12 +113,9 @@ class Searcher:
         settings = self._spec.settings
         return settings.quantization is Quantization.NONE and settings.kind is not IndexKind.DISKANN
 
-    def _untied(self, limit: int, ask: Callable[[int], Found], *, patient: bool) -> Matches:
-        """Ask for a few more than wanted until the last place is not tied, so that keys decide who gets it.
-
-        patient: however many tie; else give up after some.
-        """
-        most = self._max_hits if patient else min(self._max_hits, limit + _ANN_TIES)
+    def _untied(self, limit: int, ask: Callable[[int], Found]) -> Matches:
+        """Ask for a few more than wanted until the last place is not tied. MAX_TIES bounds how many more."""
+        most = min(MAX_HITS, limit + MAX_TIES)
         hits = min(limit + _SPARE, most)
         while True:
             keys, scores = ask(hits)
@@ -126,7 +126,7 @@ class Searcher:
     def _by_vector(
         self, vector: Float32Array, hits: int, where: str | None, effort: int | None, *, everything: bool
     ) -> Found:
-        param = query_param(self._spec.settings, effort=effort, limit=hits, rows=self.rows(), everything=everything)
+        param = query_param(self._spec.settings, effort=effort, limit=hits, rows=self._rows(), everything=everything)
         keys, given = _pairs(self._ask(sdk().Query(VECTOR, vector=vector, param=param), hits, where))
         match self._spec.settings.metric:
             case Metric.COSINE:  # zvec gives 1 - cosine
@@ -154,11 +154,13 @@ class Searcher:
     def _slice(self, low: int, high: int, where: str | None) -> Int64Array:
         """Keys of slices `low` to `high - 1`. See local_filters for why each bound comes with NOTHING."""
         bounds = f"({SLICE} >= {low} OR {NOTHING}) AND ({SLICE} < {high} OR {NOTHING})"
-        found = self._ask(None, self._max_hits, f"{bounds} AND {where}" if where else bounds)
-        if len(found) < self._max_hits:
+        alone = high - low == 1
+        hits = MAX_HITS if alone else self._keys_at_once
+        found = self._ask(None, hits, f"{bounds} AND {where}" if where else bounds)
+        if len(found) < hits:
             return _keys(found)
-        if high - low == 1:
-            raise EngineUnavailable(f"more than {self._max_hits} rows in one slice of index {self._spec.name!r}")
+        if alone:
+            raise EngineUnavailable(f"more than {MAX_HITS} rows in one slice of index {self._spec.name!r}")
         middle = (low + high) // 2
         return np.concatenate([self._slice(low, middle, where), self._slice(middle, high, where)])
 
