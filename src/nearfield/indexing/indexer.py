@@ -182,7 +182,9 @@ class Indexer:
         self.progress.recover()
         if self._durable_seq < self.progress.applied:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), QUIET_FLUSH_S)
+                # not wait_for: before Python 3.12 it loses a cancellation that comes just after the wake
+                async with asyncio.timeout(QUIET_FLUSH_S):
+                    await self._wake.wait()
                 return
             async with self._writing:
                 await self._flush()

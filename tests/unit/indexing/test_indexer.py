@@ -388,3 +388,16 @@ async def test_the_log_is_shortened(rig: Rig) -> None:
     assert [change.seq for change in changes] == [5]
     await rig.generations.rebuild((await rig.live()).collection)
     await rig.assert_true()
+
+
+async def test_closing_just_after_a_write_ends(tmp_path: Path) -> None:
+    """The write wakes an indexer that waits for quiet in the same moment as the close cancels it."""
+    for n in range(5):
+        rig = await Rig.open(tmp_path)
+        await rig.catalog.create(spec())
+        await rig.text("a", f"text {n}")
+        await rig.documents.wait("books")
+        await asyncio.sleep(0.02)  # applied, and not yet flushed
+        (await rig.live()).indexer.notify(0)
+        async with asyncio.timeout(10):
+            await rig.close()
