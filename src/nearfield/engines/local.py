@@ -201,9 +201,12 @@ class LocalIndex:
         return await self._run(self._threads.reading, "reading statistics", stats)
 
     async def close(self) -> None:
+        def end() -> None:
+            self._calls.drain()
+            self._collection.close()
+
         if self._calls.refuse():
-            await asyncio.to_thread(self._calls.drain)
-            await asyncio.to_thread(self._collection.close)
+            await asyncio.to_thread(end)
 
     async def _where(self, where: Filter | None, doing: str, search: Callable[[str | None], T], nothing: T) -> T:
         """Search with the compiled filter, or not at all when it lets nothing pass."""
