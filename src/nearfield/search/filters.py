@@ -55,11 +55,14 @@ def place(where: Filter | None, fields: Mapping[str, FieldType], index: VectorIn
         half = len(native) // 2
         residual += native[half:]
         del native[half:]
-    boxes = [around(bound) for _, bound in residual if isinstance(bound, GeoRadius)]
+    asked = [bound for _, bound in native]
+    for _, bound in residual:
+        # a circle the engine cannot draw is searched within its box, and decided on the store
+        if isinstance(bound, GeoRadius) and not index.unsupported(And((*asked, around(bound)))):
+            asked.append(around(bound))
     return PlacedFilter(
         whole=_all([bound for _, bound in native + residual]),
-        # a circle the engine cannot draw is searched within its box, and decided on the store
-        native=_all([bound for _, bound in native] + [box for box in boxes if not index.unsupported(box)]),
+        native=_all(asked),
         residual=_all([bound for _, bound in residual]),
         native_text=_text([part for part, _ in native]),
         residual_text=_text([part for part, _ in residual]),

@@ -182,7 +182,7 @@ class SearchService:
         if mode is Mode.LEXICAL:
             found = await retrieval.lexical(asked.text or "", want)
             asked.depth = len(found)
-            return rank_lexical(found)
+            return rank_lexical(found, asked.text or "")
         if mode is Mode.SEMANTIC:
             found = await retrieval.dense(await self._query_vector(asked), want)
             asked.depth = len(found)
@@ -197,7 +197,7 @@ class SearchService:
             by_words.cancel()
             await asyncio.gather(by_words, return_exceptions=True)
         asked.depth = len(dense) + len(lexical)
-        return await fuse(retrieval, vector, dense, lexical, want)
+        return await fuse(retrieval, vector, dense, rank_lexical(lexical, asked.text or ""), want)
 
     async def _query_vector(self, asked: _Asked) -> Float32Array:
         if asked.vector is None:

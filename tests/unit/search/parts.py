@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from nearfield.domain.hits import Matches
 from nearfield.domain.rows import row_of
 from nearfield.domain.spec_json import spec_from_json
 from nearfield.protocols.source import SourceRow
-from nearfield.search.fuse import DENSE_SHARE, unit_similarity
+from nearfield.search.fuse import DENSE_SHARE, FULL_MATCH, unit_similarity
 from nearfield.search.service import SearchService
 from nearfield.settings import load_settings
 from nearfield.wiring import open_backend
@@ -252,14 +253,15 @@ class World:
         return {one.key: best[one.key] for one in documents}
 
     async def words(self, text: str, documents: Sequence[StoredDocument]) -> dict[int, float]:
-        """BM25 of each document that holds a word, by document key, as a share of the best."""
+        """BM25 of each document that holds a word, by document key, as a share of the best, or of a full match."""
         everything = await self.index.inner.lexical(text, limit=100_000)
         wanted = {one.key for one in documents}
         best: dict[int, float] = {}
         for key, score in zip(document_keys(everything.keys).tolist(), everything.scores.tolist(), strict=True):
             if key in wanted:
                 best.setdefault(key, score)
-        return {key: score / max(best.values()) for key, score in best.items()}
+        full = FULL_MATCH * len(set(re.findall(r"\w+", text.lower())))
+        return {key: score / max(full, *best.values()) for key, score in best.items()}
 
     async def expected(
         self, mode: str, *, text: str = "", vector: Float32Array | None = None, where: Filter | None = None

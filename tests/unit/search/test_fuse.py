@@ -47,7 +47,7 @@ async def fused(
 ) -> tuple[Ranked, KnownSimilarities]:
     known = KnownSimilarities(raw, metric)
     dense = candidates(raw, depth)
-    return await fuse(known, QUERY, dense, candidates(words), want), known  # type: ignore[arg-type]
+    return await fuse(known, QUERY, dense, rank_lexical(candidates(words), ""), want), known  # type: ignore[arg-type]
 
 
 def brute_force(raw: dict[int, float], words: dict[int, float], metric: Metric) -> dict[int, float]:
@@ -107,7 +107,7 @@ async def test_a_document_that_cannot_come_in_is_not_looked_up() -> None:
 
 async def test_a_passage_gone_meanwhile_counts_as_without_meaning() -> None:
     known = KnownSimilarities({}, Metric.COSINE)
-    ranked = await fuse(known, QUERY, candidates({}), candidates({5: 3.0}), 1)  # type: ignore[arg-type]
+    ranked = await fuse(known, QUERY, candidates({}), rank_lexical(candidates({5: 3.0}), ""), 1)  # type: ignore[arg-type]
     assert ranked.documents.tolist() == [5]
     assert ranked.scores.tolist() == pytest.approx([0.4])
 
@@ -115,7 +115,7 @@ async def test_a_passage_gone_meanwhile_counts_as_without_meaning() -> None:
 @pytest.mark.parametrize(("raw", "words"), [({}, {}), ({1: 0.4}, {}), ({}, {1: 2.0})])
 async def test_either_side_may_be_empty(raw: dict[int, float], words: dict[int, float]) -> None:
     known = KnownSimilarities(words, Metric.COSINE)
-    ranked = await fuse(known, QUERY, candidates(raw), candidates(words), 3)  # type: ignore[arg-type]
+    ranked = await fuse(known, QUERY, candidates(raw), rank_lexical(candidates(words), ""), 3)  # type: ignore[arg-type]
     assert ranked.documents.tolist() == list(raw or words)
 
 
@@ -147,7 +147,15 @@ def test_a_side_alone_keeps_its_order() -> None:
     dense = rank_dense(candidates({1: -0.5, 2: 0.5, 3: -0.2}), Metric.COSINE)
     assert dense.documents.tolist() == [2, 3, 1]
     assert dense.scores.tolist() == [0.5, 0, 0]
-    lexical = rank_lexical(candidates({1: 2.0, 2: 8.0}))
+    lexical = rank_lexical(candidates({1: 2.0, 2: 8.0}), "")
     assert lexical.documents.tolist() == [2, 1]
     assert lexical.scores.tolist() == [1, 0.25]
-    assert rank_lexical(candidates({})).scores.tolist() == []
+    assert rank_lexical(candidates({}), "blue lamp").scores.tolist() == []
+
+
+def test_a_poor_match_of_words_is_no_perfect_one() -> None:
+    poor = rank_lexical(candidates({1: 2.0, 2: 4.0}), "affordable audio gear gear").scores
+    assert poor.tolist() == pytest.approx([4 / 9, 2 / 9])
+    assert rank_lexical(candidates({1: 2.0, 2: 12.0}), "affordable audio gear").scores.tolist() == pytest.approx(
+        [1, 1 / 6]
+    )
