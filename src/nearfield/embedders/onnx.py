@@ -71,7 +71,8 @@ class OnnxEmbedder:
         self._lanes: dict[Role, Lane] = {"query": Lane("embed-queries"), "document": Lane("embed-documents")}
         self._sessions: dict[Role, EncoderSession] = {}
         self.arithmetic = native_precision() if self._native_openvino else "f32"
-        """`bf16`, `f16` or `f32`."""
+        """`bf16`, `f16` or `f32`. Not part of the fingerprint: their vectors of a text agree to a cosine of 0.9999, and
+        an index must open on a processor of another kind."""
         self._fingerprint = fingerprint(
             folder.name if folder.name not in {"", "."} else name,
             {
@@ -79,7 +80,6 @@ class OnnxEmbedder:
                 "pooling": self._config.pooling,
                 "max_tokens": self._config.max_tokens,
                 "prompts": dict(self._config.prompts),
-                "arithmetic": self.arithmetic,
                 "unit_length": True,
             },
         )
