@@ -79,7 +79,7 @@ def test_a_row_that_cannot_be_taken_is_told(body: object, code: str, detail: str
 
 def test_rows_are_sorted_into_documents_and_rejections_in_order() -> None:
     unread = Rejection(2, "invalid_document", "line 2 is not JSON")
-    rows = [
+    rows: list[SourceRow | Rejection] = [
         SourceRow(1, {"id": "a", "text": "t"}),
         unread,
         SourceRow(3, {"id": "b"}),
