@@ -1,0 +1,71 @@
+"""The snippets of the documentation do what the pages say."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.docs.pages import PROJECT, blocks, check_setup_line, run_page
+
+from nearfield.domain.errors import ModelUnreachable
+from nearfield.settings import load_settings
+from nearfield.wiring import pull_model
+
+PAGES = sorted([PROJECT / "README.md", *PROJECT.glob("docs/*.md"), *PROJECT.glob("docs/howto/*.md")])
+WITH_SNIPPETS = [
+    page for page in PAGES if any(block.info.split()[:1] in (["python"], ["sh"]) for block in blocks(page))
+]
+MEANING_MATTERS = {"README.md", "quickstart.md"}
+"""Pages whose asserts are about what is found; the others run with the fake embedder."""
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty current folder but for the file that pages import, and no settings but those of a fresh install."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("NEARFIELD_") and name != "NEARFIELD_MODELS_DIR"]:
+        monkeypatch.delenv(name)
+    shutil.copy(PROJECT / "examples" / "products" / "catalogue.csv", tmp_path / "products.csv")
+
+
+@pytest.mark.parametrize("page", WITH_SNIPPETS, ids=lambda page: page.relative_to(PROJECT).as_posix())
+def test_the_snippets_of_a_page(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if page.name in MEANING_MATTERS:
+        settings = load_settings()
+        try:
+            pull_model(settings, settings.embedder)
+        except ModelUnreachable as exc:
+            pytest.skip(f"no weights on disk and no index that has them: {exc}")
+    else:
+        monkeypatch.setenv("NEARFIELD_ENVIRONMENT", "test")
+        monkeypatch.setenv("NEARFIELD_EMBEDDER", "hashing")
+    assert run_page(page) > 0
+
+
+def test_the_pages_that_must_have_snippets_have_them() -> None:
+    assert {"README.md", "quickstart.md", "filters.md"} <= {page.name for page in WITH_SNIPPETS}
+
+
+def test_a_page_that_lies_fails(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A\n\n```python\nx = 1\n```\n\ntext\n\n```python\nassert x == 2\n```\n")
+    with pytest.raises(AssertionError) as failed:
+        run_page(page)
+    assert failed.traceback[-1].lineno == 9
+    page.write_text("```sh\nnearfield no-such-command\n```\n")
+    with pytest.raises(AssertionError, match=r"page.md:2"):
+        run_page(page)
+    with pytest.raises(AssertionError, match="no target"):
+        check_setup_line("make coffee", "page.md:1")
+    with pytest.raises(AssertionError, match="pip install other"):
+        check_setup_line("pip install other", "page.md:1")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
