@@ -1,6 +1,6 @@
 # Everything runs in a virtual environment inside the checkout; `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check bench docs lock clean
+.PHONY: help demo weights test test-all check bench docs lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,10 +29,13 @@ $(READY): $(RUN_READY) requirements-dev.lock
 demo: $(RUN_READY) ## from nothing to answers: weights, catalogue, six queries
 	@BIN=$(BIN) DATA=$(DEMO) sh examples/demo.sh
 
-test: $(READY) ## every test that takes seconds
+weights: $(RUN_READY)
+	@for model in all-MiniLM-L6-v2 paraphrase-MiniLM-L3-v2 potion-base-8M; do $(BIN)/nearfield model pull $$model; done
+
+test: $(READY) weights ## every test that takes seconds
 	$(BIN)/python -m pytest -n $(JOBS)
 
-test-all: $(READY) ## the heavy ones: crashes, large imports, real models
+test-all: $(READY) weights ## the heavy ones: crashes, large imports, real models
 	$(BIN)/python -m pytest -n $(JOBS) -m heavy
 
 check: $(READY) ## style, types, floors, docs
