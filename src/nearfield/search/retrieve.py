@@ -13,7 +13,7 @@ from nearfield.domain.filters import matches
 from nearfield.domain.hits import Matches
 from nearfield.domain.plans import Access
 from nearfield.domain.rows import row_of
-from nearfield.domain.schema import IndexKind, Metric
+from nearfield.domain.schema import IndexKind, Metric, Quantization
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -31,6 +31,7 @@ OVERFETCH = 4
 MAX_OVERFETCH = 20_000  # rows; beyond it the filter is decided on every document instead
 MAX_ROWS = 100_000  # asked of an engine in one call
 EXACT_ROWS = 2_000  # so few rows are compared one by one: exact, and no slower than a graph
+EXACT_CODED_ROWS = 200  # the same where an index keeps codes, and whole vectors must be fetched: 50 microseconds each
 EXACT_CHANGES = 500  # an index that has seen no more changes is that small, whatever was never counted
 
 
@@ -141,12 +142,15 @@ class Retrieval:
 
     async def _few(self) -> bool:
         """Whether comparing all rows that pass is as quick as a graph, or all there is."""
-        if self.live.generation.index.kind is IndexKind.FLAT or self.as_of <= EXACT_CHANGES:
+        settings = self.live.generation.index
+        coded = settings.quantization is not Quantization.NONE or settings.kind is IndexKind.DISKANN
+        most = EXACT_CODED_ROWS if coded else EXACT_ROWS
+        if settings.kind is IndexKind.FLAT or self.as_of <= min(most, EXACT_CHANGES):
             return True
         if self.where.native is None:
             return False
         expected = await self.selectivity.expected(self.collection, self.live, self.where.native)
-        return expected is not None and expected <= EXACT_ROWS
+        return expected is not None and expected <= most
 
     async def _grow(
         self, search: Callable[[int], Awaitable[Matches]], want: int, depth: int, *, most: int

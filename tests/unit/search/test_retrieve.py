@@ -135,6 +135,17 @@ async def test_a_small_index_is_compared_row_by_row_in_one_call(open_one: Open) 
     assert answer.plan.notes == ("ef had no use: no approximate index was searched",)
 
 
+async def test_an_index_of_codes_is_compared_row_by_row_only_when_tiny(open_one: Open) -> None:
+    for count, access in ((150, Access.EXACT), (230, Access.ANN)):
+        world = await open_one("local", count=count, index={"quantization": "int8"})
+        answer = await world.search(Search(query=TEXT, mode=Mode.SEMANTIC, limit=10))
+        assert answer.plan.access is access
+        assert answer.plan.index == "hnsw/cosine/int8"
+        assert world.index.asked_exact == [access is Access.EXACT]
+        exact = await world.search(Search(query=TEXT, mode=Mode.SEMANTIC, limit=10, exact=True))
+        assert_same(exact, await world.expected("semantic", text=TEXT), 10)
+
+
 async def test_rows_are_asked_for_until_documents_are_enough(open_one: Open) -> None:
     long = " ".join(f"chapter{i} {' '.join(f'word{i % 7}{j}' for j in range(60))}." for i in range(40))
     bodies = [{"id": f"long {i}", "name": long, "description": f"tail{i}"} for i in range(4)]
