@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nearfield.domain.errors import (
+    DataDirInUse,
+    EmbedderUnavailable,
+    InvalidSetting,
+    ModelUnknown,
+    NearfieldError,
+    ShuttingDown,
+    UnsupportedByEngine,
+)
+from nearfield.domain.queries import Search
+from nearfield.domain.schema import IndexKind
+from nearfield.domain.spec_json import spec_from_json
+from nearfield.protocols.source import SourceRow
+from nearfield.settings import Settings, load_settings
+from nearfield.wiring import (
+    EmbedderPool,
+    EnginePool,
+    build_embedder,
+    engine_capabilities,
+    engine_class,
+    open_backend,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOLDER = """
+import asyncio, sys
+from nearfield.settings import load_settings
+from nearfield.wiring import open_backend
+async def main():
+    backend = await open_backend(load_settings(data_dir=sys.argv[1], environment="test", embedder="hashing"))
+    print("open", flush=True)
+    await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+def settings_of(folder: Path, **more: object) -> Settings:
+    return load_settings(data_dir=folder, models_dir=folder / "models", environment="test", embedder="hashing", **more)
+
+
+# -- the data directory ------------------------------------------------------------------------------------------------
+async def test_a_data_directory_is_open_once(tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "when absent"
+    backend = await open_backend(settings_of(folder))
+    with pytest.raises(DataDirInUse, match=f"is in use by process {os.getpid()}; one process at a time") as told:
+        await open_backend(settings_of(folder))
+    assert str(folder) in str(told.value)
+    await backend.close()
+    again = await open_backend(settings_of(folder))
+    await again.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+async def test_another_process_is_named_and_its_death_frees_the_directory(tmp_path: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    with holder.stdout:
+        assert holder.stdout.readline() == "open\n"
+        with pytest.raises(DataDirInUse, match=f"process {holder.pid};"):
+            await open_backend(settings_of(tmp_path))
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    await (await open_backend(settings_of(tmp_path))).close()
+
+
+async def test_a_directory_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(InvalidSetting, match="cannot be used") as told:
+        await open_backend(settings_of(tmp_path / "file"))
+    assert told.value.field == "data_dir"
+
+
+async def test_a_backend_that_does_not_open_frees_the_directory(tmp_path: Path) -> None:
+    (tmp_path / "nearfield.db").write_bytes(b"this is no database, and it is long enough to be looked at" * 20)
+    for _ in range(2):
+        with pytest.raises(NearfieldError) as told:
+            await open_backend(settings_of(tmp_path))
+        assert not isinstance(told.value, DataDirInUse)
+
+
+# -- the whole ---------------------------------------------------------------------------------------------------------
+async def test_from_documents_to_answers_and_back_after_a_restart(tmp_path: Path) -> None:
+    backend = await open_backend(settings_of(tmp_path))
+    with pytest.raises(EmbedderUnavailable, match="still being loaded"):
+        await backend.ready()
+    await backend.catalog.create(spec_from_json("books", backend.with_defaults({"embed": "{text}"})))
+    await backend.warm()
+    await backend.ready()
+    rows = [SourceRow(n, {"id": str(n), "text": f"the book of number {n}"}) for n in range(1, 30)]
+    receipt = (await backend.documents.upsert("books", rows)).receipt
+    ask = Search(query="the book of number 7", limit=1, min_seq=receipt.seq)
+    answer = await backend.searches.search("books", ask)
+    assert [hit.id for hit in answer] == ["7"]
+    await backend.close()
+    await backend.close()
+    with pytest.raises(ShuttingDown):
+        await backend.ready()
+
+    backend = await open_backend(settings_of(tmp_path))
+    await backend.warm()
+    assert [hit.id for hit in await backend.searches.search("books", ask)] == ["7"]
+    assert (await backend.catalog.check("books")).clean
+    await backend.close()
+
+
+# -- engines -----------------------------------------------------------------------------------------------------------
+def test_every_engine_tells_what_it_can() -> None:
+    capabilities = engine_capabilities()
+    assert {"exact", "local"} <= set(capabilities)
+    assert capabilities["exact"].kinds == {IndexKind.FLAT}
+    assert engine_class("local").capabilities is capabilities["local"]
+
+
+def test_an_unknown_engine_is_told_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(
+        UnsupportedByEngine, match=r"no engine 'faiss' is installed; installed are .*exact, .*local"
+    ) as told:
+        EnginePool(tmp_path).get("faiss")
+    assert told.value.field == "engine"
+
+
+async def test_an_engine_has_one_folder_of_its_own(tmp_path: Path) -> None:
+    pool = EnginePool(tmp_path)
+    assert pool.get("exact") is pool.get("exact")
+    assert pool.get("exact") is not pool.get("local")
+    await pool.close()
+
+
+# -- defaults ----------------------------------------------------------------------------------------------------------
+async def test_what_is_not_named_is_the_settings(tmp_path: Path) -> None:
+    backend = await open_backend(settings_of(tmp_path))
+    assert backend.with_defaults({}) == {"embedder": "hashing", "engine": "local"}
+    assert backend.with_defaults({"engine": "exact"}) == {
+        "embedder": "hashing",
+        "engine": "exact",
+        "index": {"kind": "flat"},
+    }
+    own = {"engine": "exact", "embedder": "vectors:3", "index": {"kind": "hnsw", "m": 8}}
+    assert backend.with_defaults(own) == own  # what is asked is refused by the engine, not changed here
+    assert backend.with_defaults({"engine": "exact", "index": {"metric": "dot"}})["index"] == {
+        "kind": "flat",
+        "metric": "dot",
+    }
+    await backend.close()
+
+
+# -- embedders ---------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("environment", ["production", "development"])
+def test_the_fake_embedder_is_for_tests_only(tmp_path: Path, environment: str) -> None:
+    settings = load_settings(data_dir=tmp_path, models_dir=tmp_path, environment=environment)
+    with pytest.raises(InvalidSetting, match="set NEARFIELD_ENVIRONMENT=test") as told:
+        build_embedder("hashing", settings)
+    assert told.value.field == "embedder"
+
+
+def test_an_unknown_model_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnknown):
+        build_embedder("no-such-model", settings_of(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["vectors:", "vectors:0", "vectors:x", "vectors:-3"])
+def test_a_wrong_dimension_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidSetting, match="embedder"):
+        build_embedder(name, settings_of(tmp_path))
+
+
+async def test_an_embedder_is_built_once(tmp_path: Path) -> None:
+    pool = EmbedderPool(settings_of(tmp_path))
+    first = await pool.get("hashing")
+    assert await pool.get("hashing") is first
+    assert (await pool.get("vectors:7")).dimension == 7
+    await pool.close()
