@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import httpx2
+
+DOCUMENTS = 10_000
+LONGEST_SEARCH_S = 2.0
+LONGEST_STALL_S = 0.1
+TICK_S = 0.005
+DICE = random.Random(7)
+WORDS = [f"word{n}" for n in range(3_000)]
+
+
+async def lines() -> AsyncIterator[bytes]:
+    """The documents as a client sends them: some at a time, as fast as they are taken."""
+    for start in range(0, DOCUMENTS, 50):
+        yield b"".join(
+            json.dumps({"id": str(n), "text": " ".join(DICE.choices(WORDS, k=45)), "price": n % 500}).encode() + b"\n"
+            for n in range(start, start + 50)
+        )
+        await asyncio.sleep(0)
+
+
+async def tick(stalls: list[float]) -> None:
+    """How much later than asked the event loop woke us, each time."""
+    while True:
+        before = time.perf_counter()
+        await asyncio.sleep(TICK_S)
+        stalls.append(time.perf_counter() - before - TICK_S)
+
+
+async def ask(client: httpx2.AsyncClient, waits: list[float], statuses: set[int]) -> None:
+    dice = random.Random(id(waits))
+    while True:
+        body: dict[str, Any] = {"query": " ".join(dice.choices(WORDS, k=4)), "limit": 10}
+        if dice.random() < 0.5:
+            body["filter"] = {"price": {"$lte": dice.choice([5, 50, 250])}}
+        before = time.perf_counter()
+        answer = await client.post("/v1/collections/shop/search", json=body)
+        waits.append(time.perf_counter() - before)
+        statuses.add(answer.status_code)
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.heavy
+async def test_searches_go_on_while_documents_come_in_and_the_index_is_optimised(service: Any) -> None:
+    async with service(engine="local", optimize_after=4_000) as (app, client):
+        spec = {"embed": "{text}", "fields": {"price": "int"}}
+        assert (await client.put("/v1/collections/shop", json=spec)).status_code == 201
+        first = await client.post("/v1/collections/shop/documents", json=[{"id": "0", "text": "word1", "price": 0}])
+        await client.post("/v1/collections/shop/search", json={"query": "word1", "min_seq": first.json()["seq"]})
+        stalls: list[float] = []
+        waits: list[float] = []
+        statuses: set[int] = set()
+        around = [asyncio.create_task(tick(stalls)), *(asyncio.create_task(ask(client, waits, statuses)) for _ in "ab")]
+        taken = await client.post(
+            "/v1/collections/shop/documents", content=lines(), headers={"content-type": "application/x-ndjson"}
+        )
+        assert taken.json()["accepted"] == DOCUMENTS
+        await app.state.backend.documents.wait("shop", timeout_s=300)
+        await app.state.backend.catalog.optimize("shop")
+        for each in around:
+            each.cancel()
+        await asyncio.gather(*around, return_exceptions=True)
+        status = (await client.get("/v1/collections/shop")).json()["status"]
+    assert (status["documents"], status["pending"]) == (DOCUMENTS, 0)
+    assert statuses == {200}
+    assert len(waits) > 20
+    print(f"{len(waits)} searches, slowest {max(waits):.3f} s; longest stall {max(stalls):.3f} s")
+    assert max(waits) < LONGEST_SEARCH_S
+    assert max(stalls) < LONGEST_STALL_S
