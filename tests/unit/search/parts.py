@@ -19,7 +19,7 @@ from nearfield.domain.hits import Matches
 from nearfield.domain.rows import row_of
 from nearfield.domain.spec_json import spec_from_json
 from nearfield.protocols.source import SourceRow
-from nearfield.search.fuse import DENSE_SHARE, FULL_MATCH, unit_similarity
+from nearfield.search.fuse import DENSE_SHARE, FULL_MATCH, JUDGES, unit_similarity
 from nearfield.search.service import SearchService
 from nearfield.settings import load_settings
 from nearfield.wiring import open_backend
@@ -279,12 +279,23 @@ class World:
             if mode == "semantic":  # in the engine's order: scores below 0 are one
                 ranked = sorted(raw, key=lambda key: (-raw[key], key))
                 return [(ids[key], self._unit(raw[key])) for key in ranked]
-            totals = {key: DENSE_SHARE * self._unit(raw[key]) + (1 - DENSE_SHARE) * words.get(key, 0.0) for key in raw}
+            unit = {key: self._unit(score) for key, score in raw.items()}
+            share = (1 - DENSE_SHARE) * agreement(unit, words)
+            totals = {key: DENSE_SHARE * unit[key] + share * words.get(key, 0.0) for key in raw}
         return [(ids[key], totals[key]) for key in sorted(totals, key=lambda key: (-totals[key], key))]
 
     def _unit(self, raw: float) -> float:
         metric = self.live.generation.index.metric
         return float(unit_similarity(np.array([raw], dtype=np.float32), metric)[0])
+
+
+def agreement(unit: dict[int, float], words: dict[int, float]) -> float:
+    """How near the best by words are in meaning, beside the best by meaning: the formula, over all documents."""
+    nearest = sorted(unit.values(), reverse=True)[:JUDGES]
+    best = sorted(words, key=lambda key: (-words[key], key))[:JUDGES]
+    if not nearest or not best or not sum(nearest):
+        return 1.0
+    return min(1.0, (sum(unit[key] for key in best) / len(best)) / (sum(nearest) / len(nearest)))
 
 
 async def open_world(

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.search.parts import agreement
 
 from nearfield.domain.documents import chunk_key
 from nearfield.domain.schema import Metric
-from nearfield.search.fuse import DENSE_SHARE, fuse, rank_dense, rank_lexical, unit_similarity
+from nearfield.search.fuse import DENSE_SHARE, JUDGES, fuse, rank_dense, rank_lexical, unit_similarity
 from nearfield.search.retrieve import Candidates
 
 if TYPE_CHECKING:
@@ -52,11 +53,9 @@ async def fused(
 
 def brute_force(raw: dict[int, float], words: dict[int, float], metric: Metric) -> dict[int, float]:
     best = max(words.values(), default=1.0)
-    unit = unit_similarity(np.array(list(raw.values()), dtype=np.float32), metric)
-    return {
-        key: DENSE_SHARE * float(similarity) + (1 - DENSE_SHARE) * words.get(key, 0.0) / best
-        for key, similarity in zip(raw, unit, strict=True)
-    }
+    unit = dict(zip(raw, unit_similarity(np.array(list(raw.values()), dtype=np.float32), metric).tolist(), strict=True))
+    agreed = agreement(unit, words)
+    return {key: DENSE_SHARE * unit[key] + (1 - DENSE_SHARE) * agreed * words.get(key, 0.0) / best for key in raw}
 
 
 @st.composite
@@ -75,7 +74,7 @@ async def test_the_first_are_those_of_the_sum_over_all(
     sides: tuple[dict[int, float], dict[int, float], Metric], want: int, deeper: int
 ) -> None:
     raw, words, metric = sides
-    ranked, _ = await fused(raw, words, want=want, depth=want + deeper, metric=metric)
+    ranked, _ = await fused(raw, words, want=want, depth=max(JUDGES, want + deeper), metric=metric)
     totals = brute_force(raw, words, metric)
     wanted = sorted(totals.values(), reverse=True)[:want]
     assert ranked.scores[:want].tolist() == pytest.approx(wanted, abs=1e-6)
@@ -91,18 +90,28 @@ async def test_ties_break_by_document() -> None:
 
 
 async def test_a_document_only_words_found_gets_its_similarity() -> None:
-    raw = {1: 0.9, 2: 0.8, 3: 0.7}
-    ranked, known = await fused(raw, {3: 2.0, 1: 1.0}, want=2, depth=2)
-    assert known.asked == [chunk_key(3, 0)]
-    assert ranked.documents.tolist() == [3, 1, 2]
-    assert ranked.scores.tolist() == pytest.approx([0.6 * 0.7 + 0.4, 0.6 * 0.9 + 0.2, 0.6 * 0.8], abs=1e-6)
+    raw = {1: 0.9, 2: 0.8, 3: 0.7, 4: 0.6}
+    ranked, known = await fused(raw, {4: 2.0, 1: 1.0}, want=3, depth=3)
+    assert set(known.asked) == {chunk_key(4, 0)}
+    agreed = (0.6 + 0.9) / 2 / ((0.9 + 0.8 + 0.7) / 3)
+    wanted = {4: 0.6 * 0.6 + 0.4 * agreed, 1: 0.6 * 0.9 + 0.2 * agreed, 2: 0.6 * 0.8, 3: 0.6 * 0.7}
+    assert dict(zip(ranked.documents.tolist(), ranked.scores.tolist(), strict=True)) == pytest.approx(wanted, abs=1e-6)
+
+
+async def test_words_count_as_far_as_meaning_agrees() -> None:
+    raw = {1: 0.4, 2: 0.4, 3: 0.4, 4: 0.1, 5: 0.1, 6: 0.1}
+    beside_the_point, _ = await fused(raw, {4: 3.0, 5: 3.0, 6: 3.0}, want=6, depth=6)
+    assert beside_the_point.documents.tolist() == [1, 2, 3, 4, 5, 6]
+    assert beside_the_point.scores[3] == pytest.approx(0.6 * 0.1 + 0.4 * 0.25)
+    to_the_point, _ = await fused(raw, {3: 3.0, 2: 3.0}, want=6, depth=6)
+    assert to_the_point.scores[:2].tolist() == pytest.approx([0.6 * 0.4 + 0.4] * 2)
 
 
 async def test_a_document_that_cannot_come_in_is_not_looked_up() -> None:
-    raw = {1: 1.0, 2: 1.0, 3: 0.01, 4: 0.0}
-    ranked, known = await fused(raw, {1: 100.0, 2: 100.0, 4: 1.0}, want=2, depth=3)
+    raw = {1: 1.0, 2: 1.0, 3: 0.5, 4: 0.01, 5: 0.0}
+    ranked, known = await fused(raw, {1: 100.0, 2: 100.0, 3: 50.0, 5: 1.0}, want=2, depth=4)
     assert known.asked == []
-    assert ranked.documents.tolist() == [1, 2, 3]
+    assert ranked.documents.tolist() == [1, 2, 3, 4]
 
 
 async def test_a_passage_gone_meanwhile_counts_as_without_meaning() -> None:
