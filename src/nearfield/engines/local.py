@@ -210,9 +210,10 @@ class LocalIndex:
 
     async def _where(self, where: Filter | None, doing: str, search: Callable[[str | None], T], nothing: T) -> T:
         """Search with the compiled filter, or not at all when it lets nothing pass."""
-        compiled = True if where is None else compile_filter(where, self._spec.fields)
 
         def run() -> T:
+            # here, not on the event loop: a list of 10,000 values takes 21 ms to compile
+            compiled = True if where is None else compile_filter(where, self._spec.fields)
             return nothing if compiled is False else search(None if compiled is True else compiled)
 
         return await self._run(self._threads.reading, doing, run)

@@ -111,6 +111,8 @@ class Indexer:
         """Take every unindexed row into the index now, and drop from the log what no index needs any more."""
         await self._index.optimize()
         await self._store.compact_log(self._collection, self._durable_seq)
+        if self._brings_vectors:
+            await self._store.sweep_vectors(self._collection)
 
     async def mend(self, documents: Sequence[int], surplus: Int64Array) -> None:
         """Remove some rows, then apply some documents again as they are now. Durable on return.

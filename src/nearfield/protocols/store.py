@@ -99,6 +99,10 @@ class Store(Protocol):
         everything. Returns how many were removed."""
         ...
 
+    async def sweep_vectors(self, collection: Collection) -> int:
+        """Remove brought vectors no document refers to any more; how many. Nothing while a generation lags."""
+        ...
+
     # -- vectors -------------------------------------------------------------------------------------------------
     async def vectors(self, fingerprint: str, hashes: Sequence[bytes]) -> dict[bytes, Float32Array]:
         """The cached ones, float32, shape (dimension,), by hash."""
