@@ -15,7 +15,7 @@ from benchmarks.report import Section, percentile, spread
 from benchmarks.shop import NAME, open_shop
 from nearfield.api.app import create_app
 from nearfield.search.retrieve import Candidates
-from nearfield.search.service import HYBRID_DEPTH
+from nearfield.search.service import HYBRID_DEPTHS
 from nearfield.wiring import Backend
 
 SEARCHES = 200  # of each kind, in each round
@@ -83,9 +83,9 @@ async def _bare(backend: Backend, asked: list[str]) -> dict[str, float]:
         start = time.perf_counter()
         vector = (await live.embedder.embed([query], role="query"))[0]
         start = lap("embedder", start)
-        found = Candidates.of(await live.index.nearest(vector, limit=HYBRID_DEPTH))
+        found = Candidates.of(await live.index.nearest(vector, limit=HYBRID_DEPTHS[0]))
         start = lap("engine, vectors", start)
-        await live.index.lexical(query, limit=HYBRID_DEPTH)
+        await live.index.lexical(query, limit=HYBRID_DEPTHS[0])
         start = lap("engine, words", start)
         await backend.store.by_key(collection, found.documents[:LIMIT].tolist())
         lap("store", start)
