@@ -97,6 +97,8 @@ class WatchedIndex:
         await self._engine.admit("optimize")
         await self._inner.optimize()
         self._engine.done.append("optimize")
+        if self._engine.optimizing is not None:
+            await self._engine.optimizing.wait()
 
 
 class WatchedEngine:
@@ -106,6 +108,8 @@ class WatchedEngine:
         self._inner = inner
         self.failing: dict[str, Exception] = {}
         self.gate: asyncio.Event | None = None
+        self.optimizing: asyncio.Event | None = None  # an optimize ends when it is set
+        self.write_s = 0.0
         self.begun: list[str] = []
         self.done: list[str] = []
         self.created = 0
@@ -115,6 +119,7 @@ class WatchedEngine:
 
     async def admit(self, what: str) -> None:
         self.begun.append(what)
+        await asyncio.sleep(self.write_s)
         if self.gate is not None and what != "flush":
             await self.gate.wait()
         if what in self.failing:

@@ -83,6 +83,21 @@ async def test_versions_in_two_batches_under_way_at_once(tmp_path: Path, before:
     await rig.close()
 
 
+async def test_a_document_read_in_two_parts_of_a_batch_is_in_it_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "READ_DOCUMENTS", 2)
+    rig.embedder.gate = asyncio.Semaphore(0)
+    await rig.text("first", "holds the indexer up")
+    await until(lambda: rig.embedder.waiting)
+    for name, size in (("a", 30), ("b", 10), ("a", 20), ("c", 5), ("b", 40), ("a", 10)):
+        await rig.text(name, words(size, f"{name}{size}w"))
+    await rig.documents.delete("books", ["c"])
+    gate, rig.embedder.gate = rig.embedder.gate, None
+    gate.release()
+    await rig.assert_true()
+    assert rig.exact.done.count("upsert") == 2
+    assert (await rig.live()).indexer.progress.error is None
+
+
 async def test_a_document_that_comes_back_has_other_keys(rig: Rig) -> None:
     await rig.text("a", words(30))
     await rig.documents.wait("books")
@@ -264,18 +279,19 @@ async def test_an_internal_error_is_told_without_its_text(rig: Rig, monkeypatch:
     await rig.assert_true()
 
 
-async def test_what_is_embedded_goes_in_when_the_batch_behind_it_fails(tmp_path: Path) -> None:
+async def test_what_is_embedded_goes_in_when_the_batch_behind_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_FIRST_S", 0.02)
     rig = await Rig.open(tmp_path, index_batch=1)
     await rig.catalog.create(spec())
-    rig.exact.gate, rig.embedder.gate = asyncio.Event(), asyncio.Semaphore(1)
+    rig.exact.write_s = 0.2  # a write takes longer than it takes to fail
+    rig.embedder.gate = asyncio.Semaphore(1)
     await rig.put({"id": "a", "text": "good"}, {"id": "b", "text": "bad"})
-    await until(
-        lambda: rig.embedder.waiting and rig.exact.begun
-    )  # `good` at the engine's door, `bad` at the embedder's
+    await until(lambda: rig.embedder.waiting and rig.embedder.embedded == ["good"])
     rig.embedder.failing = EmbedderUnavailable("the model is gone")
     rig.embedder.gate.release()
-    await until(lambda: not rig.embedder.waiting)
-    rig.exact.gate.set()
+    rig.embedder.gate = None
     assert await rig.documents.wait("books", 1, timeout_s=5)
     await rig.close()
 
@@ -332,29 +348,17 @@ async def test_unindexed_rows_are_indexed_in_the_background(tmp_path: Path) -> N
 async def test_rows_written_during_an_upkeep_are_not_left_behind(tmp_path: Path) -> None:
     rig = await Rig.open(tmp_path, optimize_after=1_000)
     local = rig.engines["local"]
+    local.optimizing = asyncio.Event()
     await rig.catalog.create(spec(engine="local", index=IndexSettings()))
     await rig.put(*numbered(300))
-    optimizing = asyncio.Event()
-    release = asyncio.Event()
-    admit = local.admit
-
-    async def slow(what: str) -> None:
-        await admit(what)
-        if what == "optimize":
-            optimizing.set()
-            await release.wait()
-
-    local.admit = slow  # type: ignore[method-assign]
-    await asyncio.wait_for(optimizing.wait(), 20)
+    await until(lambda: local.done.count("optimize") == 1)
     await rig.put(*numbered(700))
     await rig.documents.wait("books")
     await asyncio.sleep(0.5)  # the indexer has come to rest
-    release.set()
-    # the first may take the new rows too, or a second must
-    await until(lambda: local.done.count("optimize") >= 1)
-    async with asyncio.timeout(20):
-        while (await rig.catalog.status("books")).unindexed:
-            await asyncio.sleep(0.05)
+    assert (await rig.catalog.status("books")).unindexed
+    local.optimizing.set()
+    await until(lambda: local.done.count("optimize") == 2)
+    assert (await rig.catalog.status("books")).unindexed == 0
     await rig.close()
 
 
