@@ -204,7 +204,8 @@ async def test_an_index_that_stands_still_ends_the_import(
     rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "STUCK_AFTER_S", 0.3)
-    monkeypatch.setattr(indexer, "RETRY_FIRST_S", 0.05)
+    monkeypatch.setattr(indexer, "RETRY_FIRST_S", 0.02)
+    monkeypatch.setattr(indexer, "RETRY_MOST_S", 0.02)
     rig.embedder.failing = EmbedderUnavailable("the model is gone")
     path = lines(tmp_path / "a.jsonl", numbered(3))
     with pytest.raises(IndexLagging, match="3 changes are stored and not indexed: the model is gone; run the import"):
