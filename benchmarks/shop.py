@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.listings import CORPUS, EMBED, FIELDS, PROJECT, listings
-from nearfield.domain.reports import ImportProgress
 from nearfield.domain.spec_json import spec_from_json
 from nearfield.protocols.source import SourceRow
 from nearfield.settings import load_settings
@@ -26,15 +25,10 @@ async def open_shop(rows: int) -> Backend:
     await backend.catalog.create(spec_from_json(NAME, body))
     if (await backend.catalog.status(NAME)).documents < rows:
         if rows >= 100_000:
-            await backend.documents.import_sources(NAME, open_files([CORPUS]), id_field="id", on_progress=_tell)
+            await backend.documents.import_sources(NAME, open_files([CORPUS]), id_field="id")
         else:
             await backend.documents.upsert(NAME, [SourceRow(n, body) for n, body in enumerate(listings(rows), 1)])
     await backend.documents.wait(NAME, timeout_s=3_600)
     await backend.catalog.optimize(NAME)
     await backend.warm()
     return backend
-
-
-def _tell(progress: ImportProgress) -> None:
-    if not progress.reading and progress.pending % 10 == 0:
-        print(f"\r{progress.pending:>7} to index ", end="", flush=True)

@@ -24,7 +24,8 @@ class OnnxRuntimeSession:
             import onnxruntime  # noqa: PLC0415
         except ImportError as exc:
             raise MissingDependency(
-                "onnxruntime is not installed; pip install 'nearfield[onnxruntime]', or set runtime to openvino", field="runtime"
+                "onnxruntime is not installed; pip install 'nearfield[onnxruntime]', or set runtime to openvino",
+                field="runtime",
             ) from exc
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
