@@ -26,7 +26,7 @@ SPECIAL_TOKENS: Final = 2  # stands in for the two marks that real models put ar
 _WORD: Final = re.compile(r"\w+|[^\w\s]")
 _PIECE_LENGTH: Final = 3
 _PIECE_WEIGHT: Final = 0.3  # of a piece, where a whole word weighs 1
-_YIELD_EVERY: Final = 32  # texts between two looks at the event loop
+_AT_ONCE: Final = 8  # texts embedded without leaving the event loop: a fraction of a millisecond
 
 
 class HashingEmbedder:
@@ -66,12 +66,9 @@ class HashingEmbedder:
         if self._closed:
             raise EmbedderUnavailable("the embedder is closed")
         checked_role(role)
-        vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
-        for at, text in enumerate(texts):
-            if at % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-            vectors[at] = self._vector(text)
-        return vectors
+        if len(texts) <= _AT_ONCE:
+            return self._vectors(texts)
+        return await asyncio.to_thread(self._vectors, texts)
 
     def count_tokens(self, texts: Sequence[str]) -> Int64Array:
         """See `Embedder.count_tokens`."""
@@ -84,6 +81,12 @@ class HashingEmbedder:
     async def close(self) -> None:
         """See `Embedder.close`."""
         self._closed = True
+
+    def _vectors(self, texts: Sequence[str]) -> Float32Array:
+        vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
+        for at, text in enumerate(texts):
+            vectors[at] = self._vector(text)
+        return vectors
 
     def _vector(self, text: str) -> Float32Array:
         vector = np.zeros(self._dimension, dtype=np.float64)

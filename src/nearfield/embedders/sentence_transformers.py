@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -48,6 +49,7 @@ class SentenceTransformersEmbedder:
         except OSError as exc:
             raise ModelUnreachable(f"sentence-transformers cannot reach {model!r}: {exc}") from exc
         self._model.eval()
+        _use_the_cores()
         self._name = f"sentence-transformers:{model}"
         self._dimension = len(self._model.encode(["width"], show_progress_bar=False)[0])
         self._max_tokens = int(self._model.max_seq_length or 0)
@@ -123,3 +125,10 @@ def _state_digest(model: Any) -> str:
         digest.update(f"{name}\0{whole.dtype}\0{tuple(whole.shape)}\n".encode())
         digest.update(whole.reshape(-1).view(uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _use_the_cores() -> None:
+    """Hold torch to a thread per core: OMP_NUM_THREADS may have been set for another library of the process."""
+    import torch  # noqa: PLC0415
+
+    torch.set_num_threads(min(torch.get_num_threads(), os.cpu_count() or 1))

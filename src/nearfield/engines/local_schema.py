@@ -64,12 +64,24 @@ def capabilities(system: str, machine: str) -> EngineCapabilities:
     )
 
 
+ARROW_THREADS: Final = 64
+"""More than the calls this engine has under way at once (27 at most), each of which may hold two."""
 CAPABILITIES: Final = capabilities(platform.system(), platform.machine())
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isdigit() else 0
 
 
 @cache
 def sdk() -> ModuleType:
     """The zvec module, initialised: quiet, and leaving a core to searches while it builds. Raises MissingDependency."""
+    # zvec runs blocking plans inside the thread pool of the Arrow it is linked with, which has a thread per core. On few
+    # cores each ends up waiting for another, for ever: 6 of 8 loads of two searchers beside an import hung, none with
+    # a large pool. The pool reads this variable, and only when first used, so the variable has to stay. NumPy has read
+    # it before this; a later torch is held to the cores by its embedder.
+    if _number(os.environ.get("OMP_NUM_THREADS")) < ARROW_THREADS:
+        os.environ["OMP_NUM_THREADS"] = str(ARROW_THREADS)
     try:
         import zvec  # noqa: PLC0415 - loaded when first needed
     except ImportError as exc:
