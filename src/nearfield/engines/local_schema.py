@@ -76,10 +76,10 @@ def _number(text: str | None) -> int:
 @cache
 def sdk() -> ModuleType:
     """The zvec module, initialised: quiet, and leaving a core to searches while it builds. Raises MissingDependency."""
-    # zvec runs blocking plans inside the thread pool of the Arrow it is linked with, which has a thread per core. On few
-    # cores each ends up waiting for another, for ever: 6 of 8 loads of two searchers beside an import hung, none with
-    # a large pool. The pool reads this variable, and only when first used, so the variable has to stay. NumPy has read
-    # it before this; a later torch is held to the cores by its embedder.
+    # zvec runs blocking plans inside the thread pool of the Arrow it is linked with: a thread per core, and on few cores
+    # each ends up waiting for another, for ever. Six of eight loads of two searchers beside an import hung, none with a
+    # large pool. The pool reads this variable when it is first used, so that it has to stay set. NumPy has read it
+    # before; a later torch is held to the cores by its embedder.
     if _number(os.environ.get("OMP_NUM_THREADS")) < ARROW_THREADS:
         os.environ["OMP_NUM_THREADS"] = str(ARROW_THREADS)
     try:
