@@ -76,8 +76,8 @@ def _number(text: str | None) -> int:
 @cache
 def sdk() -> ModuleType:
     """The zvec module, initialised: quiet, and leaving a core to searches while it builds. Raises MissingDependency."""
-    # zvec runs blocking plans inside the thread pool of the Arrow it is linked with: a thread per core, and on few cores
-    # each ends up waiting for another, for ever. Six of eight loads of two searchers beside an import hung, none with a
+    # zvec runs blocking plans inside the thread pool of the Arrow it is linked with: a thread per core, where few
+    # end up waiting for each other, for ever. Six of eight loads of two searchers beside an import hung, none with a
     # large pool. The pool reads this variable when it is first used, so that it has to stay set. NumPy has read it
     # before; a later torch is held to the cores by its embedder.
     if _number(os.environ.get("OMP_NUM_THREADS")) < ARROW_THREADS:
