@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from nearfield.domain.collections import Collection
+
 
 async def filled(folder: Path, engine: str) -> None:
     """A closed data folder with 30 documents of one passage and one of four."""
@@ -282,3 +284,28 @@ async def test_status_tells_how_a_collection_is(rig: Rig) -> None:
     assert status.generation is not None
     assert status.generation.applied_seq == 6
     assert status.indexing_error is None
+
+
+async def test_a_look_at_a_collection_that_is_dropped_meanwhile_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(tmp_path, "exact")
+    rig = await Rig.open(tmp_path)
+    dropped = asyncio.Event()
+    read = rig.store.collection
+
+    async def slow(name: str) -> Collection:
+        found = await read(name)
+        await dropped.wait()
+        return found
+
+    monkeypatch.setattr(rig.store, "collection", slow)
+    looking = asyncio.create_task(rig.catalog.get("books"))
+    await asyncio.sleep(0.05)
+    monkeypatch.undo()
+    await rig.catalog.drop("books")
+    dropped.set()
+    await looking
+    with pytest.raises(CollectionNotFound):
+        await rig.catalog.get("books")
+    await rig.close()
