@@ -16,6 +16,7 @@ from nearfield.domain.errors import (
     DataDirInUse,
     EmbedderUnavailable,
     InvalidSetting,
+    NearfieldError,
     ShuttingDown,
     UnsupportedByEngine,
 )
@@ -219,11 +220,20 @@ class Backend:
         return full
 
     async def warm(self) -> None:
-        """Open every collection, load the models they need, and begin to apply what is pending."""
+        """Open every collection, load the models they need, and begin to apply what is pending.
+
+        A collection that cannot be opened for good (its model is another now, say) answers with its error and keeps
+        nobody else waiting. Raises what may pass: EngineUnavailable, ModelUnreachable, EmbedderUnavailable.
+        """
         await (await self.embedders.get(self.settings.embedder)).warm()
         for collection in await self.catalog.list():
-            live = await self.generations.live(collection)
-            await live.embedder.warm()
+            try:
+                live = await self.generations.live(collection)
+                await live.embedder.warm()
+            except NearfieldError as exc:
+                if exc.retryable:
+                    raise
+                log.error("collection %s cannot be opened: %s", collection.name, exc)
         self._warm = True
 
     async def ready(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nearfield.domain.collections import GenerationState
-from nearfield.domain.errors import IndexDamaged, InvalidSetting, ShuttingDown
+from nearfield.domain.errors import IndexDamaged, InvalidSetting, NearfieldError, ShuttingDown
 from nearfield.indexing.indexer import Indexer
 from nearfield.protocols.engine import IndexSpec, check_spec
 from nearfield.protocols.store import NewGeneration
@@ -64,6 +64,7 @@ class Generations:
         self._index_batch, self._optimize_after = index_batch, optimize_after
         self._open: dict[int, OpenGeneration] = {}
         self._locks: dict[int, asyncio.Lock] = {}
+        self._opening: dict[int, asyncio.Task[None]] = {}
         self._closed = False
 
     async def validate(self, spec: CollectionSpec) -> Embedder:
@@ -98,10 +99,21 @@ class Generations:
         return self._open.get(collection.id)
 
     def notify(self, collection: Collection, seq: int) -> None:
-        """Tell the collection's indexer, where it runs, that the log has grown."""
+        """Tell the collection's indexer that the log has grown; open the collection where nobody has yet."""
         found = self._open.get(collection.id)
         if found is not None:
             found.indexer.notify(seq)
+        elif collection.id not in self._opening and not self._closed:
+            task = asyncio.create_task(self._open_quietly(collection), name=f"opening {collection.name}")
+            self._opening[collection.id] = task
+            task.add_done_callback(lambda _: self._opening.pop(collection.id, None))
+
+    async def _open_quietly(self, collection: Collection) -> None:
+        """Open what was written to. The write is safe whatever comes of it: who searches next is told."""
+        try:
+            await self.live(collection)
+        except NearfieldError as exc:
+            log.warning("collection %s cannot be opened, its changes wait: %s", collection.name, exc)
 
     async def rebuild(self, collection: Collection) -> OpenGeneration:
         """Empty the live index and fill it again from the store; vectors come from the cache."""
@@ -128,6 +140,7 @@ class Generations:
     async def close(self) -> None:
         """Stop every indexer, flush and close every index. Idempotent."""
         self._closed = True
+        await asyncio.gather(*self._opening.values())
         for collection_id, lock in list(self._locks.items()):
             async with lock:  # one that is being opened is closed after
                 await self._close_one(collection_id)

@@ -5,7 +5,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.unit.indexing.rig import Rig, WatchedEmbedder, numbered, spec, words
+from tests.unit.indexing.rig import Rig, WatchedEmbedder, numbered, spec, until, words
 
 from nearfield.domain.errors import (
     CollectionNotFound,
@@ -308,4 +308,25 @@ async def test_a_look_at_a_collection_that_is_dropped_meanwhile_is_not_kept(
     await looking
     with pytest.raises(CollectionNotFound):
         await rig.catalog.get("books")
+    await rig.close()
+
+
+async def test_a_write_opens_a_collection_nobody_has_opened_yet(tmp_path: Path) -> None:
+    await filled(tmp_path, "exact")
+    rig = await Rig.open(tmp_path)
+    collection = await rig.catalog.get("books")
+    assert rig.generations.opened(collection) is None
+    await rig.put({"id": "new", "text": "a moon over the sea"})
+    await until(lambda: rig.generations.opened(collection) is not None)
+    await rig.assert_true()
+    await rig.close()
+
+
+async def test_a_close_waits_for_what_a_write_is_opening(tmp_path: Path) -> None:
+    await filled(tmp_path, "exact")
+    rig = await Rig.open(tmp_path)
+    await rig.put({"id": "new", "text": "a moon over the sea"})
+    await rig.close()
+    rig = await Rig.open(tmp_path)
+    await rig.assert_true()
     await rig.close()
