@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from nearfield.domain.errors import EmbedderUnavailable
+from nearfield.embedders.wrapper import EmbedderWrapper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nearfield.domain.documents import Float32Array, Int64Array
+    from nearfield.domain.documents import Float32Array
     from nearfield.protocols.embedder import Embedder, Role
 
 MAX_BATCH: Final = 32  # texts; on two cores 32 short queries take about 30 ms
 
 
-class BatchingEmbedder:
+class BatchingEmbedder(EmbedderWrapper):
     """See `Embedder`. A query that finds the embedder idle starts at once; those that come meanwhile go together next.
 
     So nothing ever waits on a timer: the wait is the rest of the batch before, and under load batches grow by
@@ -27,27 +28,11 @@ class BatchingEmbedder:
 
     def __init__(self, inner: Embedder, *, max_batch: int = MAX_BATCH) -> None:
         """max_batch: texts in one gathered call, at least 1; a caller's own longer list stays whole."""
-        self._inner = inner
+        super().__init__(inner)
         self._max_batch = max_batch
         self._waiting: list[tuple[Sequence[str], asyncio.Future[Float32Array]]] = []
         self._running: asyncio.Task[None] | None = None
         self._closed = False
-
-    @property
-    def name(self) -> str:
-        return self._inner.name
-
-    @property
-    def fingerprint(self) -> str:
-        return self._inner.fingerprint
-
-    @property
-    def dimension(self) -> int:
-        return self._inner.dimension
-
-    @property
-    def max_tokens(self) -> int:
-        return self._inner.max_tokens
 
     async def embed(self, texts: Sequence[str], *, role: Role) -> Float32Array:
         """See `Embedder.embed`. A failure of a gathered call is every caller's."""
@@ -61,20 +46,12 @@ class BatchingEmbedder:
             self._running = asyncio.create_task(self._drain(), name="embed queries together")
         return await future
 
-    def count_tokens(self, texts: Sequence[str]) -> Int64Array:
-        """See `Embedder.count_tokens`."""
-        return self._inner.count_tokens(texts)
-
-    async def warm(self) -> None:
-        """See `Embedder.warm`."""
-        await self._inner.warm()
-
     async def close(self) -> None:
         """See `Embedder.close`. What waits is still answered."""
         self._closed = True
         if self._running is not None:
             await self._running
-        await self._inner.close()
+        await super().close()
 
     async def _drain(self) -> None:
         try:

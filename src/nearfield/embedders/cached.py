@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from nearfield.embedders.wrapper import EmbedderWrapper
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nearfield.domain.documents import Float32Array, Int64Array
+    from nearfield.domain.documents import Float32Array
     from nearfield.protocols.embedder import Embedder, Role
 
 ENTRIES: Final = 10_000  # of 384 components: 15 MB
 MAX_TEXT_LENGTH: Final = 2_000  # characters; longer texts are not remembered, so the memory is bounded by `entries`
 
 
-class CachedEmbedder:
+class CachedEmbedder(EmbedderWrapper):
     """See `Embedder`. Keeps the vectors of the queries used last; documents pass through, the store keeps theirs.
 
     Keys are fingerprint and text, so a hit can only be the vector that would be computed. Used from one event loop.
@@ -25,28 +27,12 @@ class CachedEmbedder:
 
     def __init__(self, inner: Embedder, *, entries: int = ENTRIES) -> None:
         """entries: queries kept, the least recently used leaves first; 0 keeps none."""
-        self._inner = inner
+        super().__init__(inner)
         self._entries = entries
         self._kept: OrderedDict[tuple[str, str], Float32Array] = OrderedDict()
         self.hits = 0
         self.misses = 0
         """Texts answered from memory, and not, since the start."""
-
-    @property
-    def name(self) -> str:
-        return self._inner.name
-
-    @property
-    def fingerprint(self) -> str:
-        return self._inner.fingerprint
-
-    @property
-    def dimension(self) -> int:
-        return self._inner.dimension
-
-    @property
-    def max_tokens(self) -> int:
-        return self._inner.max_tokens
 
     def __len__(self) -> int:
         """Queries kept now."""
@@ -74,18 +60,10 @@ class CachedEmbedder:
                 self._keep(text, vector)
         return vectors
 
-    def count_tokens(self, texts: Sequence[str]) -> Int64Array:
-        """See `Embedder.count_tokens`."""
-        return self._inner.count_tokens(texts)
-
-    async def warm(self) -> None:
-        """See `Embedder.warm`."""
-        await self._inner.warm()
-
     async def close(self) -> None:
         """See `Embedder.close`."""
         self._kept.clear()
-        await self._inner.close()
+        await super().close()
 
     def _keep(self, text: str, vector: Float32Array) -> None:
         if len(text) > MAX_TEXT_LENGTH:
