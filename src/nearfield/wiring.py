@@ -20,6 +20,7 @@ from nearfield.domain.errors import (
     ShuttingDown,
     UnsupportedByEngine,
 )
+from nearfield.domain.queries import Search
 from nearfield.domain.schema import IndexKind
 from nearfield.indexing.catalog import Catalog
 from nearfield.indexing.documents import Documents
@@ -220,7 +221,7 @@ class Backend:
         return full
 
     async def warm(self) -> None:
-        """Open every collection, load the models they need, and begin to apply what is pending.
+        """Open every collection, load the models they need, search once, and begin to apply what is pending.
 
         A collection that cannot be opened for good (its model is another now, say) answers with its error and keeps
         nobody else waiting. Raises what may pass: EngineUnavailable, ModelUnreachable, EmbedderUnavailable.
@@ -230,6 +231,8 @@ class Backend:
             try:
                 live = await self.generations.live(collection)
                 await live.embedder.warm()
+                if not collection.spec.embedder.startswith(GIVEN_PREFIX):
+                    await self.searches.search(collection.name, Search(query="warm", limit=1))
             except NearfieldError as exc:
                 if exc.retryable:
                     raise
