@@ -9,6 +9,7 @@ import time
 
 import orjson
 import uvicorn
+import uvloop
 
 from benchmarks.listings import queries
 from benchmarks.report import Section, percentile, spread
@@ -46,7 +47,7 @@ def run(*, rows: int, rounds: int) -> Section:
         server.should_exit = True
         await serving
 
-    asyncio.run(measure())
+    uvloop.run(measure())  # as `nearfield serve` does
     sums = [sum(parts.values()) for parts in bare]
     over = [over_http - parts for over_http, parts in zip(http, sums, strict=True)]
     return Section(

@@ -18,9 +18,9 @@ from nearfield.domain.schema import IndexKind
 from nearfield.protocols.engine import check_vectors
 from nearfield.search.examples import example_documents, example_vectors
 from nearfield.search.filters import is_light, place
-from nearfield.search.fuse import Ranked, fuse, rank_dense, rank_lexical
+from nearfield.search.fuse import JUDGES, Ranked, fuse, rank_dense, rank_lexical
 from nearfield.search.present import present
-from nearfield.search.retrieve import Retrieval
+from nearfield.search.retrieve import Candidates, Retrieval
 from nearfield.search.selectivity import Selectivity
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from nearfield.protocols.live import LiveIndex, LiveIndexes
     from nearfield.protocols.store import Store
 
-HYBRID_DEPTHS = (100, 250, 500, 1_000, 2_500, 5_000)
+HYBRID_DEPTHS = (50, 100, 250, 500, 1_000, 2_500, 5_000)
 """Passages asked of each side, at least: in steps, because a deeper list may rank the same documents anew, and the
 pages of one question should be cut from one ranking."""
 SPARE = 4  # candidates beyond what is wanted, for documents deleted since they were indexed
@@ -188,9 +188,10 @@ class SearchService:
             asked.depth = len(found)
             return rank_dense(found, metric)
         depth = next((step for step in HYBRID_DEPTHS if step >= want), want)
-        by_words = asyncio.create_task(retrieval.lexical(asked.text or "", want, depth=depth))
+        vector = await self._query_vector(asked)
+        # beside the search by meaning, not beside the embedding, which takes every core there is
+        by_words = asyncio.create_task(self._by_words(retrieval, asked.text or "", want, depth))
         try:
-            vector = await self._query_vector(asked)
             dense = await retrieval.dense(vector, want, depth=depth)
             lexical = await by_words
         finally:
@@ -198,6 +199,13 @@ class SearchService:
             await asyncio.gather(by_words, return_exceptions=True)
         asked.depth = len(dense) + len(lexical)
         return await fuse(retrieval, vector, dense, rank_lexical(lexical, asked.text or ""), want)
+
+    async def _by_words(self, retrieval: Retrieval, text: str, want: int, depth: int) -> Candidates:
+        """The lexical side, and the vectors that fusing asks for in nine searches of ten."""
+        found = await retrieval.lexical(text, want, depth=depth)
+        if len(found):
+            await retrieval.foresee(found.chunks[:JUDGES])
+        return found
 
     async def _query_vector(self, asked: _Asked) -> Float32Array:
         if asked.vector is None:
