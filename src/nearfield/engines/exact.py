@@ -175,7 +175,7 @@ class ExactIndex:
     async def flush(self) -> None:
         await self._run("flushing", self._write_pending)
 
-    async def optimize(self) -> None:
+    async def optimize(self, *, all_cores: bool = False) -> None:
         """Put all segments into one once there are many."""
 
         def merge() -> None:

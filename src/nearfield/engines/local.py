@@ -187,9 +187,12 @@ class LocalIndex:
 
         await self._run(self._threads.writing, "flushing", flush)
 
-    async def optimize(self) -> None:
+    async def optimize(self, *, all_cores: bool = False) -> None:
+        cores = os.cpu_count() or 1
+        threads = cores if all_cores else max(1, cores - 1)
+
         def optimize() -> None:
-            self._tally.optimize()
+            self._tally.optimize(threads)
             _sync(self._folder)  # the segments merged are gone: those that replace them must stay
 
         await self._run(self._threads.upkeep, "optimizing", optimize)

@@ -64,10 +64,10 @@ class Tally:
         with self._writing:
             self._collection.flush()
 
-    def optimize(self) -> None:
+    def optimize(self, threads: int) -> None:
         """Have zvec take rows into the index. Searches and writes go on."""
         with self._optimizing:
-            self._collection.optimize()
+            self._collection.optimize(sdk().OptimizeOption(concurrency=threads))
             with self._writing:
                 self._unindexed = self._ask_unindexed()
 

@@ -104,8 +104,8 @@ class Catalog:
         )
 
     async def optimize(self, name: str) -> None:
-        """Take every unindexed row of the live index into it now; searches go on."""
-        await (await self._generations.live(await self.get(name))).indexer.optimize()
+        """Take every unindexed row of the live index into it now, with every core; searches go on."""
+        await (await self._generations.live(await self.get(name))).indexer.optimize(all_cores=True)
 
     async def check(
         self, name: str, *, repair: bool = False, on_progress: Callable[[int, int], None] | None = None

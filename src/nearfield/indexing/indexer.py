@@ -42,6 +42,7 @@ READ_DOCUMENTS = 256  # documents read and split at a time
 MAX_CHARACTERS = 8_000_000  # of text in one batch, reached or not by the last documents read: memory, not speed
 FLUSH_EVERY_S = 1.0
 QUIET_FLUSH_S = 0.2
+QUIET_UPKEEP_S = 1.0
 RETRY_FIRST_S, RETRY_MOST_S = 0.5, 30.0
 _UPSERT = ChangeKind.UPSERT
 
@@ -107,9 +108,9 @@ class Indexer:
         if self.progress.error is None:
             await self._flush()
 
-    async def optimize(self) -> None:
+    async def optimize(self, *, all_cores: bool = False) -> None:
         """Take every unindexed row into the index now, and drop from the log what no index needs any more."""
-        await self._index.optimize()
+        await self._index.optimize(all_cores=all_cores)
         await self._store.compact_log(self._collection, self._durable_seq)
         if self._brings_vectors:
             await self._store.sweep_vectors(self._collection)
@@ -183,15 +184,21 @@ class Indexer:
         """Nothing to apply: flush after a moment's quiet, then sleep until told."""
         self.progress.recover()
         if self._durable_seq < self.progress.applied:
-            with suppress(TimeoutError):
-                # not wait_for: before Python 3.12 it loses a cancellation that comes just after the wake
-                async with asyncio.timeout(QUIET_FLUSH_S):
-                    await self._wake.wait()
+            if await self._woken(QUIET_FLUSH_S):
                 return
             async with self._writing:
                 await self._flush()
-        await self._start_upkeep(idle=True)
-        await self._wake.wait()
+        if not await self._woken(QUIET_UPKEEP_S):
+            await self._start_upkeep(idle=True)
+            await self._wake.wait()
+
+    async def _woken(self, seconds: float) -> bool:
+        """Whether the log grew within some seconds."""
+        with suppress(TimeoutError):
+            # not wait_for: before Python 3.12 it loses a cancellation that comes just after the wake
+            async with asyncio.timeout(seconds):
+                return await self._wake.wait()
+        return False
 
     # -- one batch -----------------------------------------------------------------------------------------------
     async def _prepare(self, after: int) -> _Batch | None:

@@ -139,8 +139,11 @@ class VectorIndex(Protocol):
         """Make everything written so far survive kill -9 and power loss, where `durable` is claimed."""
         ...
 
-    async def optimize(self) -> None:
-        """Take unindexed rows into the index, merge, compact. Searches and writes go on meanwhile."""
+    async def optimize(self, *, all_cores: bool = False) -> None:
+        """Take unindexed rows into the index, merge, compact. Searches and writes go on meanwhile.
+
+        all_cores: be done soon rather than leave a core to them, where the engine works in this process.
+        """
         ...
 
     async def stats(self) -> IndexStats: ...

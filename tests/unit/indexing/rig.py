@@ -93,9 +93,9 @@ class WatchedIndex:
         await self._engine.admit("flush")
         await self._inner.flush()
 
-    async def optimize(self) -> None:
+    async def optimize(self, *, all_cores: bool = False) -> None:
         await self._engine.admit("optimize")
-        await self._inner.optimize()
+        await self._inner.optimize(all_cores=all_cores)
         self._engine.done.append("optimize")
         if self._engine.optimizing is not None:
             await self._engine.optimizing.wait()

@@ -127,8 +127,8 @@ class CountingIndex:
     async def flush(self) -> None:
         await self.inner.flush()
 
-    async def optimize(self) -> None:
-        await self.inner.optimize()
+    async def optimize(self, *, all_cores: bool = False) -> None:
+        await self.inner.optimize(all_cores=all_cores)
 
     async def stats(self) -> IndexStats:
         self.calls["stats"] += 1
