@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nearfield.domain.errors import InvalidSchema
@@ -23,8 +23,12 @@ class Template:
     """
 
     source: str
+    fields: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """The fields named, in order of first use, each once."""
 
     def __post_init__(self) -> None:
+        names = dict.fromkeys(part.group(1) for part in _PART.finditer(self.source) if part.group(1))
+        object.__setattr__(self, "fields", tuple(names))
         for part in _PART.finditer(self.source):
             if part.group(2):
                 raise InvalidSchema(
@@ -34,11 +38,6 @@ class Template:
                 )
         if not self.fields:
             raise InvalidSchema(f"embed template {self.source!r} names no {{field}}", field="embed")
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The fields named, in order of first use, each once."""
-        return tuple(dict.fromkeys(p.group(1) for p in _PART.finditer(self.source) if p.group(1)))
 
     def render(self, body: Mapping[str, Any]) -> str:
         """The text for one document, stripped of surrounding white space; empty when every named field is blank."""

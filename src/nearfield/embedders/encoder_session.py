@@ -13,12 +13,13 @@ Precision = Literal["native", "float32"]
 
 
 class EncoderSession(Protocol):
-    """A graph, loaded. Used by one thread at a time; gives up the GIL while it computes."""
+    """A graph, loaded. Used by as many threads at a time as it has streams; gives up the GIL while it computes."""
 
     def run(self, ids: Int64Array, mask: Int64Array) -> Float32Array:
         """Token vectors, float32, shape (n, tokens, hidden); or (n, hidden) from a graph that pools by itself.
 
-        ids, mask: int64, shape (n, tokens). The answer may lie in the session's own memory, valid until the next run.
+        ids, mask: int64, shape (n, tokens). The answer may lie in the session's own memory, valid until this thread's
+        next run.
         Raises EmbedderUnavailable.
         """
         ...

@@ -1,4 +1,4 @@
-"""One thread that embedding runs in, so that the event loop never does."""
+"""The threads that embedding runs in, so that the event loop never does."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 
 class Lane:
-    """Runs one call after the other, in the order they come. Its thread starts with the first call."""
+    """Runs calls in the order they come, as many at a time as it has threads. They start when first needed."""
 
-    def __init__(self, name: str) -> None:
-        """name: of the thread, as debuggers show it."""
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix=name)
+    def __init__(self, name: str, *, threads: int = 1) -> None:
+        """name: of the threads, as debuggers show it. threads: at least 1; with 1 calls run one after the other."""
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._closed = False
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -7,6 +7,9 @@ The price is a second copy of the weights in memory (about 45 MB in bfloat16 for
 
 from __future__ import annotations
 
+import asyncio
+import os
+import threading
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
 BATCH_TOKENS: Final = 512
 """Measured on two cores: 384 to 1024 are equally fast (a batch then fits the processor's caches), 4096 is slower by a
-third. 512 keeps one batch near 40 ms, which bounds what a cancelled call or a closing embedder waits for."""
+third. 512 keeps one batch near 70 ms on a core, which bounds what a cancelled call or a closing embedder waits for."""
 AT_ONCE: Final = 16  # texts: as many of full length are one turn
 TURN_TOKENS: Final = 4_096
 """One stay in the thread: long enough to hide the event loop's latency, short enough to share between callers."""
@@ -69,7 +72,12 @@ class OnnxEmbedder:
         self._batch_tokens = batch_tokens
         self._cache_dir = cache_dir
         self._tokenizer = TextTokenizer(self._config.tokenizer, max_tokens=self._config.max_tokens)
-        self._lanes: dict[Role, Lane] = {"query": Lane("embed-queries"), "document": Lane("embed-documents")}
+        self._streams = (threads or os.cpu_count() or 1) if self._runtime == "openvino" else 1
+        self._lanes: dict[Role, Lane] = {
+            "query": Lane("embed-queries"),
+            "document": Lane("embed-documents", threads=self._streams),
+        }
+        self._loading = threading.Lock()
         self._sessions: dict[Role, EncoderSession] = {}
         self.arithmetic = native_precision() if self._native_openvino else "f32"
         """`bf16`, `f16` or `f32`. Not part of the fingerprint: their vectors of a text agree to a cosine of 0.9999, and
@@ -122,8 +130,20 @@ class OnnxEmbedder:
             await lane.run(self._embed_at_once, vectors, prompted, role)
             return vectors
         ids = await lane.run(self._tokenizer.encode, prompted)
-        for turn in _turns(self._tokenizer.batches(ids, batch_tokens=self._batch_tokens)):
-            await lane.run(self._fill, vectors, turn, role)
+        batches = self._tokenizer.batches(ids, batch_tokens=self._batch_tokens)
+        turns = _turns(batches, TURN_TOKENS if self._streams == 1 else 0)
+
+        async def work() -> None:
+            for turn in turns:
+                await lane.run(self._fill, vectors, turn, role)
+
+        # a stream a core, each with batches of its own: where one core is lent to other work the others do not wait
+        streams = [asyncio.create_task(work()) for _ in range(self._streams if role == "document" else 1)]
+        try:
+            await asyncio.gather(*streams)
+        finally:
+            for stream in streams:
+                stream.cancel()
         return vectors
 
     def _embed_at_once(self, vectors: Float32Array, texts: Sequence[str], role: Role) -> None:
@@ -148,30 +168,35 @@ class OnnxEmbedder:
 
     def _fill(self, vectors: Float32Array, turn: Sequence[TokenBatch], role: Role) -> None:
         """Write the vectors of some batches into their rows. Runs in the lane's thread."""
-        session = self._sessions.get(role)
-        if session is None:
-            session = self._sessions[role] = self._load()
+        with self._loading:
+            session = self._sessions.get(role)
+            if session is None:
+                session = self._sessions[role] = self._load(role)
         for batch in turn:
             hidden = session.run(batch.ids, batch.mask)
             pooled = pool(hidden, batch.mask, self._config.pooling) if hidden.ndim == 3 else hidden
             vectors[batch.rows] = unit_rows(pooled)
 
-    def _load(self) -> EncoderSession:
+    def _load(self, role: Role) -> EncoderSession:
         if self._runtime == "onnxruntime":
             return OnnxRuntimeSession(self._config.graph, threads=self._threads)
         return OpenVinoSession(
-            self._config.graph, precision=self._precision, threads=self._threads, cache_dir=self._cache_dir
+            self._config.graph,
+            precision=self._precision,
+            threads=self._threads,
+            streams=self._streams if role == "document" else 1,
+            cache_dir=self._cache_dir,
         )
 
 
-def _turns(batches: Iterator[TokenBatch]) -> Iterator[list[TokenBatch]]:
-    """Group batches into runs of about TURN_TOKENS tokens."""
+def _turns(batches: Iterator[TokenBatch], least: int) -> Iterator[list[TokenBatch]]:
+    """Group batches into runs of `least` tokens or more."""
     turn: list[TokenBatch] = []
     tokens = 0
     for batch in batches:
         turn.append(batch)
         tokens += batch.ids.size
-        if tokens >= TURN_TOKENS:
+        if tokens >= least:
             yield turn
             turn, tokens = [], 0
     if turn:
