@@ -7,6 +7,7 @@ import gc
 import subprocess
 import sys
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -321,19 +322,23 @@ def test_closing_is_final_idempotent_and_frees_the_folder(tmp_path: Path) -> Non
 
 
 def test_a_database_that_was_closed_is_forgotten(tmp_path: Path) -> None:
-    before = threading.active_count()
-    nearfield.open(tmp_path, **TEST, engine="exact").close()
+    before = set(threading.enumerate())  # of other tests in this process, perhaps
+    db = nearfield.open(tmp_path, **TEST, engine="exact")
+    forgotten = weakref.ref(db)
+    db.close()
+    del db
     gc.collect()
-    assert not any(isinstance(one, nearfield.Database) for one in gc.get_objects())
-    assert not any(thread.name == "nearfield" for thread in threading.enumerate())
-    assert threading.active_count() <= before + 1
+    assert forgotten() is None
+    assert not [thread for thread in threading.enumerate() if thread not in before and thread.name == "nearfield"]
+    assert len(set(threading.enumerate()) - before) <= 1
 
 
 @pytest.mark.parametrize("given", [{"colour": "red"}, {"search_timeout_s": -1}, {"data_dir": "elsewhere"}])
 def test_settings_that_do_not_exist(tmp_path: Path, given: dict[str, Any]) -> None:
+    before = set(threading.enumerate())
     with pytest.raises((InvalidSetting, TypeError)):
         nearfield.open(tmp_path, **given)
-    assert not any(thread.name == "nearfield" for thread in threading.enumerate())
+    assert not [thread for thread in threading.enumerate() if thread not in before and thread.name == "nearfield"]
 
 
 def test_a_fake_embedder_is_refused_outside_of_tests(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nearfield.indexing")
 
-EMBED_SLICE = 512  # texts embedded between two saves: what a crash can cost
+EMBED_SLICE = 256  # texts embedded between two saves, two slices at a time: twice this is what a crash can cost
 READ_DOCUMENTS = 256  # documents read and split at a time
 MAX_CHARACTERS = 8_000_000  # of text in one batch, reached or not by the last documents read: memory, not speed
 FLUSH_EVERY_S = 1.0
@@ -252,13 +253,13 @@ class Indexer:
         if new and self._brings_vectors:
             raise NearfieldError(f"{len(new)} brought vectors are missing from the store")
         order = sorted(new, key=lambda digest: len(new[digest]))
-        for start in range(0, len(order), EMBED_SLICE):
-            digests = order[start : start + EMBED_SLICE]
-            vectors = await self._embedder.embed([new[digest] for digest in digests], role="document")
-            # what is indexed is what the cache will give back: an index rebuilt from it is the same index
-            vectors = vectors.astype(np.float16).astype(np.float32)
-            await self._store.put_vectors(fingerprint, digests, vectors)
-            known |= zip(digests, vectors, strict=True)
+        slices = [order[start : start + EMBED_SLICE] for start in range(0, len(order), EMBED_SLICE)]
+        async with _Ahead(self._embedder, [[new[digest] for digest in digests] for digests in slices]) as ahead:
+            for digests in slices:
+                # what is indexed is what the cache will give back: an index rebuilt from it is the same index
+                vectors = (await ahead.take()).astype(np.float16).astype(np.float32)
+                await self._store.put_vectors(fingerprint, digests, vectors)
+                known |= zip(digests, vectors, strict=True)
         self._recent = {digest: known[digest] for digest in order}
         if batch.hashes:
             batch.vectors = await asyncio.to_thread(self._stack, batch, known)
@@ -327,6 +328,34 @@ class Indexer:
             log.exception("upkeep of %s failed; searches go on over unindexed rows", self._collection.name)
         else:
             log.info("optimised %s in %.1f s", self._collection.name, time.monotonic() - started)
+
+
+class _Ahead:
+    """Embeds lists of texts one after the other, each begun before the one before it is taken: no core waits."""
+
+    def __init__(self, embedder: Embedder, slices: Sequence[Sequence[str]]) -> None:
+        self._embedder, self._left = embedder, iter(slices)
+        self._begun: deque[asyncio.Task[Float32Array]] = deque()
+
+    async def __aenter__(self) -> Self:
+        self._begin()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for task in self._begun:
+            await _stop(task)
+
+    async def take(self) -> Float32Array:
+        """The vectors of the next list; at most as often as there are lists."""
+        self._begin()
+        vectors = await self._begun[0]
+        self._begun.popleft()
+        return vectors
+
+    def _begin(self) -> None:
+        texts = next(self._left, None)
+        if texts is not None:
+            self._begun.append(asyncio.create_task(self._embedder.embed(texts, role="document")))
 
 
 async def _stop(task: asyncio.Task[Any] | None) -> None:
