@@ -36,7 +36,7 @@ test: $(READY) weights ## every test that takes seconds
 	$(BIN)/python -m pytest -n $(JOBS)
 
 test-all: $(READY) weights ## the heavy ones: crashes, large imports, real models
-	$(BIN)/python -m pytest -n $(JOBS) -m heavy
+	$(BIN)/python -m pytest -m heavy
 
 check: $(READY) ## style, types, floors, docs
 	$(BIN)/ruff format --check .
