@@ -215,14 +215,18 @@ def crash(data: Path, rounds: int, seed: int, searches: int) -> None:
 
 
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
-    crash(tmp_path / "data", rounds=6, seed=20_260_101, searches=5)
+    crash(tmp_path / "data", rounds=6, seed=20_260_101, searches=25)
 
 
 @pytest.mark.heavy
 def test_what_was_acknowledged_survives_kill_9_fifty_times(tmp_path: Path) -> None:
-    # The documents alone: once in some hundred kills the engine's full text finds a row by the words of another, which
-    # `check` does not see yet. Until it does, this test holds what is promised of the store.
     crash(tmp_path / "data", rounds=50, seed=20_260_102, searches=0)
+
+
+@pytest.mark.heavy
+@pytest.mark.xfail(strict=False, reason="seen once: a lexical search found a row by the words of another after a kill")
+def test_the_index_tells_the_truth_after_fifty_kills(tmp_path: Path) -> None:
+    crash(tmp_path / "data", rounds=50, seed=20_260_102, searches=50)
 
 
 def test_told_to_stop_it_finishes_what_it_accepted(tmp_path: Path) -> None:
