@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 from nearfield.domain.errors import DiskFull, EngineUnavailable, IndexDamaged, NearfieldError, UnsupportedByEngine
-from nearfield.engines.durable import disk_errors, sync_folder, sync_tree, tree_bytes
+from nearfield.engines.durable import disk_errors, sync_folder, tree_bytes
+from nearfield.engines.local_files import LocalFiles
 from nearfield.engines.local_filters import compile_filter
 from nearfield.engines.local_schema import (
     CAPABILITIES,
@@ -41,10 +42,9 @@ if TYPE_CHECKING:
     from nearfield.protocols.engine import IndexSpec
 
 T = TypeVar("T")
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 _BATCH: Final = 1_000  # zvec takes 1,024 rows in one call
 _KEY_BATCH: Final = 8_192
-_FILES: Final = "zvec"
 
 
 class LocalEngine:
@@ -86,20 +86,21 @@ class LocalEngine:
         self._open.clear()
         await asyncio.to_thread(self._threads.shutdown)
 
-    async def _hand_out(self, spec: IndexSpec, enter: Callable[[Path, IndexSpec], Any]) -> LocalIndex:
-        folder = self._folder / spec.name
-        collection = await _in(self._threads.writing, lambda: enter(folder, spec))
-        index = self._open[spec.name] = LocalIndex(collection, spec, folder, self._threads)
+    async def _hand_out(self, spec: IndexSpec, enter: Callable[[LocalFiles, IndexSpec], Any]) -> LocalIndex:
+        files = LocalFiles(self._folder / spec.name)
+        collection = await _in(self._threads.writing, lambda: enter(files, spec))
+        index = self._open[spec.name] = LocalIndex(collection, spec, files, self._threads)
         return index
 
 
 class LocalIndex:
     """One open zvec collection."""
 
-    def __init__(self, collection: Any, spec: IndexSpec, folder: Path, threads: _Threads) -> None:
+    def __init__(self, collection: Any, spec: IndexSpec, files: LocalFiles, threads: _Threads) -> None:
         self._collection = collection
         self._spec = spec
-        self._folder = folder
+        self._files = files
+        self._keeping = threading.Lock()
         self._threads = threads
         self._tally = Tally(collection)
         self._search = Searcher(collection, spec, self._tally.rows)
@@ -181,11 +182,8 @@ class LocalIndex:
             yield every[start : start + _KEY_BATCH]
 
     async def flush(self) -> None:
-        def flush() -> None:
-            self._tally.flush()
-            _sync(self._folder)
-
-        await self._run(self._threads.writing, "flushing", flush)
+        """As the protocol says. Waits for an optimize that is under way."""
+        await self._run(self._threads.writing, "flushing", self._keep)
 
     async def optimize(self, *, all_cores: bool = False) -> None:
         cores = os.cpu_count() or 1
@@ -193,23 +191,33 @@ class LocalIndex:
 
         def optimize() -> None:
             self._tally.optimize(threads)
-            _sync(self._folder)  # the segments merged are gone: those that replace them must stay
+            self._keep()
 
         await self._run(self._threads.upkeep, "optimizing", optimize)
 
     async def stats(self) -> IndexStats:
         def stats() -> IndexStats:
-            return IndexStats(self._tally.rows(), tree_bytes(self._folder), self._tally.unindexed())
+            return IndexStats(self._tally.rows(), tree_bytes(self._files.working), self._tally.unindexed())
 
         return await self._run(self._threads.reading, "reading statistics", stats)
 
     async def close(self) -> None:
         def end() -> None:
             self._calls.drain()
-            self._collection.close()
+            try:
+                with _zvec_errors("closing"):
+                    self._keep()
+            finally:
+                self._collection.close()
+                self._files.release()
 
         if self._calls.refuse():
             await asyncio.to_thread(end)
+
+    def _keep(self) -> None:
+        with self._keeping:
+            if self._tally.flush(self._files.copy):
+                self._files.keep()
 
     async def _where(self, where: Filter | None, doing: str, search: Callable[[str | None], T], nothing: T) -> T:
         """Search with the compiled filter, or not at all when it lets nothing pass."""
@@ -288,32 +296,28 @@ async def _in(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
     return await asyncio.wrap_future(pool.submit(work))
 
 
-def _sync(folder: Path) -> None:
-    """zvec fsyncs its log and its RocksDB folders, but leaves vector files and manifest to the operating system."""
-    sync_tree(folder, but=("*.rocksdb", "idmap.*"))
+def _make(files: LocalFiles, spec: IndexSpec) -> Any:
+    with disk_errors("making an index"):
+        files.folder.mkdir(parents=True)
+        with files.held_on_success(), _zvec_errors("making an index"):
+            collection = sdk().create_and_open(str(files.working), collection_schema(spec))
+            collection.flush()
+            files.copy()
+            files.keep()
+            write_spec(files.folder, spec, layout=LAYOUT)
+            sync_folder(files.folder.parent)
+            return collection
 
 
-def _make(folder: Path, spec: IndexSpec) -> Any:
-    with disk_errors("making an index"), _zvec_errors("making an index"):
-        folder.mkdir(parents=True)
-        collection = sdk().create_and_open(str(folder / _FILES), collection_schema(spec))
-        collection.flush()
-        _sync(folder)
-        write_spec(folder, spec, layout=LAYOUT)
-        sync_folder(folder.parent)
-        return collection
-
-
-def _reopen(folder: Path, spec: IndexSpec) -> Any:
-    check_stored_spec(folder, spec, layout=LAYOUT)
-    try:
-        return sdk().open(str(folder / _FILES))
-    except Exception as exc:  # zvec raises ValueError, RuntimeError and others for files it cannot make sense of
-        if "can't lock" in str(exc).lower():
-            raise EngineUnavailable(
-                f"index {spec.name!r} is open in another process or engine; close it there"
-            ) from exc
-        raise IndexDamaged(f"index {spec.name!r} cannot be opened; rebuild it from the store") from exc
+def _reopen(files: LocalFiles, spec: IndexSpec) -> Any:
+    check_stored_spec(files.folder, spec, layout=LAYOUT)
+    with files.held_on_success():
+        with disk_errors("opening an index"):
+            files.restore()
+        try:
+            return sdk().open(str(files.working))
+        except Exception as exc:  # zvec raises ValueError, RuntimeError and others for files it cannot make sense of
+            raise IndexDamaged(f"index {spec.name!r} cannot be opened; rebuild it from the store") from exc
 
 
 def _remove(folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nearfield.engines.local_schema import VECTOR, sdk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class Tally:
@@ -23,6 +23,7 @@ class Tally:
         self._writing = threading.Lock()
         self._optimizing = threading.Lock()
         self._rows = int(collection.stats.doc_count)
+        self._unflushed = False
         self._unindexed = self._ask_unindexed()
 
     def rows(self) -> int:
@@ -42,6 +43,7 @@ class Tally:
     def upsert(self, documents: Sequence[Any]) -> None:
         """Write a batch, at most 1,024 rows."""
         with self._writing:
+            self._unflushed = True
             there = self._collection.fetch(
                 [document.id for document in documents], output_fields=[], include_vector=False
             )
@@ -55,20 +57,30 @@ class Tally:
     def delete(self, names: Sequence[str]) -> None:
         """Delete a batch; names that are not there are passed over."""
         with self._writing:
+            self._unflushed = True
             statuses = self._collection.delete(list(names))
             self._rows -= sum(status.ok() for status in statuses)
             _raise_first(statuses)
 
-    def flush(self) -> None:
-        """Have zvec write down what it holds in memory."""
-        with self._writing:
+    def flush(self, copy: Callable[[], None]) -> bool:
+        """Have zvec write down what it holds in memory, and copy its files before anything else is written.
+
+        Waits for an optimize. Returns whether there was anything to flush.
+        """
+        with self._optimizing, self._writing:
+            if not self._unflushed:
+                return False
             self._collection.flush()
+            copy()
+            self._unflushed = False
+            return True
 
     def optimize(self, threads: int) -> None:
         """Have zvec take rows into the index. Searches and writes go on."""
         with self._optimizing:
             self._collection.optimize(sdk().OptimizeOption(concurrency=threads))
             with self._writing:
+                self._unflushed = True
                 self._unindexed = self._ask_unindexed()
 
     def _ask_unindexed(self) -> int:

@@ -88,6 +88,7 @@ class Indexer:
         self._recent: dict[bytes, Float32Array] = {}
         self._writing = asyncio.Lock()
         self._wake = asyncio.Event()
+        self._optimizing = 0
         self._upkeep: asyncio.Task[None] | None = None
         self._writes = 0
         self._kept_up_to = -1  # of `_writes`, when the last upkeep began
@@ -111,7 +112,12 @@ class Indexer:
 
     async def optimize(self, *, all_cores: bool = False) -> None:
         """Take every unindexed row into the index now, and drop from the log what no index needs any more."""
-        await self._index.optimize(all_cores=all_cores)
+        self._optimizing += 1
+        try:
+            await self._index.optimize(all_cores=all_cores)
+        finally:
+            self._optimizing -= 1
+            self._wake.set()  # rows written meanwhile may wait for a flush, and for an optimize of their own
         await self._store.compact_log(self._collection, self._durable_seq)
         if self._brings_vectors:
             await self._store.sweep_vectors(self._collection)
@@ -184,7 +190,7 @@ class Indexer:
     async def _rest(self) -> None:
         """Nothing to apply: flush after a moment's quiet, then sleep until told."""
         self.progress.recover()
-        if self._durable_seq < self.progress.applied:
+        if self._durable_seq < self.progress.applied and not self._optimizing:
             if await self._woken(QUIET_FLUSH_S):
                 return
             async with self._writing:
@@ -272,8 +278,8 @@ class Indexer:
         async with self._writing:
             await _whole(self._write(batch))
             self.progress.advance(batch.last_seq)
-            if time.monotonic() - self._flushed_at < FLUSH_EVERY_S:
-                return
+            if self._optimizing or time.monotonic() - self._flushed_at < FLUSH_EVERY_S:
+                return  # a flush would wait for the optimize, and later batches for the flush
             await self._flush()
         await self._start_upkeep(idle=False)
 
@@ -317,8 +323,6 @@ class Indexer:
         if (await self._index.stats()).unindexed >= max(threshold, 1):
             self._kept_up_to = self._writes
             self._upkeep = asyncio.create_task(self._keep_up(), name=f"upkeep {self._generation.index_name}")
-            # rows written while it ran would else wait, unindexed, for the next write
-            self._upkeep.add_done_callback(lambda _: self._wake.set())
 
     async def _keep_up(self) -> None:
         started = time.monotonic()

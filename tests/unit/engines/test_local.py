@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 FLAT = spec_of(IndexSettings(kind=IndexKind.FLAT))
 OPEN_ELSEWHERE = """
-import sys, zvec
-collection = zvec.open(sys.argv[1])
+import sys
+from filelock import FileLock
+lock = FileLock(sys.argv[1])
+lock.acquire()
 print("open", flush=True)
 sys.stdin.read()
 """
@@ -71,7 +73,7 @@ async def test_another_process_holds_it(tmp_path: Path) -> None:
     engine = LocalEngine.at(tmp_path)
     await (await engine.create(FLAT)).close()
     other = subprocess.Popen(
-        [sys.executable, "-c", OPEN_ELSEWHERE, str(tmp_path / "books" / "zvec")],
+        [sys.executable, "-c", OPEN_ELSEWHERE, str(tmp_path / "books" / "lock")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -93,7 +95,7 @@ async def test_a_damaged_folder_is_told(tmp_path: Path, pattern: str) -> None:
     await bookshop.stock(index, stop=20)
     await index.flush()
     await index.close()
-    for file in (tmp_path / "books" / "zvec").glob(pattern):
+    for file in (tmp_path / "books").glob(f"flushed.*/{pattern}"):
         file.write_bytes(b"x")
     with pytest.raises(IndexDamaged, match="rebuild"):
         await engine.open(FLAT)

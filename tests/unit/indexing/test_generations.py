@@ -68,7 +68,7 @@ def no_spec(folder: Path) -> None:
 
 
 def garbage_list(folder: Path) -> None:
-    for path in (*folder.glob("segments.json"), *folder.glob("zvec/manifest*")):
+    for path in (*folder.glob("segments.json"), *folder.glob("flushed.*/manifest*")):
         path.write_bytes(b"\x00garbage" * 7)
 
 
