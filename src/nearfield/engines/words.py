@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from typing import Final
+
+from nearfield.domain.words import WORD, words_of
 
 _STOP_LINE: Final = (
     "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this "
@@ -12,13 +12,6 @@ _STOP_LINE: Final = (
 )
 STOP_WORDS: Final = frozenset(_STOP_LINE.split())
 """Lucene's English stop words. They are dropped from queries, never from documents."""
-
-_IDEOGRAPHS: Final = "\u3041-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_PICTURES: Final = "\u2600-\u27bf\U0001f300-\U0001faff"
-WORD: Final = re.compile(
-    rf"[{_IDEOGRAPHS}{_PICTURES}]|[^\W{_IDEOGRAPHS}]+(?:(?:(?<=[^\W\d])['’.](?=[^\W\d])|(?<=\d)[.,](?=\d))[^\W{_IDEOGRAPHS}]+)*"  # noqa: RUF001
-)
-"""A word after UAX #29, roughly: letters, digits and `_`, with an apostrophe or point inside; an ideograph alone."""
 
 
 def without_stop_words(text: str) -> str:
@@ -28,8 +21,7 @@ def without_stop_words(text: str) -> str:
 
 def terms(text: str) -> list[str]:
     """The words of a text in order, lower case, without accents, plural made singular."""
-    folded = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).casefold()
-    return [singular(word) for word in WORD.findall(folded)]
+    return [singular(word) for word in words_of(text)]
 
 
 def singular(word: str) -> str:

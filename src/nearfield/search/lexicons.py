@@ -1,0 +1,127 @@
+"""The lexicons of collections, kept up in the background. A search never waits long for one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from nearfield.domain.documents import ChangeKind
+from nearfield.domain.errors import NearfieldError
+from nearfield.search.lexicon import Gathering, Lexicon
+
+if TYPE_CHECKING:
+    from nearfield.domain.collections import Collection
+    from nearfield.protocols.live import LiveIndex
+    from nearfield.protocols.store import Store
+
+log = logging.getLogger("nearfield.search")
+
+PAGE: Final = 250  # documents read and counted at a time: 15 ms in a thread
+WAIT_S: Final = 0.25
+"""The longest a search waits for a lexicon that is nearly there: a small collection's, or a few changes behind."""
+NEAR: Final = 2_000  # changes behind that can be read in that time, about
+FRESH_SHARE: Final = 20
+"""A new snapshot is made once the one before is this many times older than it took to make: 5% of a core at most."""
+DRIFT: Final = 0.25
+"""The collection is scanned anew when this share of its documents was changed since: changes are counted twice."""
+DRIFT_LEAST: Final = 1_000
+MAX_KEPT: Final = 64
+"""Collections whose lexicon is kept; the one that was refreshed longest ago goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    gathering: Gathering
+    lexicon: Lexicon
+    changed: int  # documents read again since the scan
+    cost_s: float
+    made_at: float
+
+
+class Lexicons:
+    """One lexicon per collection, made when first asked for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: dict[int, _Kept] = {}
+        self._working: dict[int, asyncio.Task[None]] = {}
+
+    async def current(self, collection: Collection, live: LiveIndex) -> Lexicon | None:
+        """The lexicon as it is, which may be some changes behind; None while the first one is being made.
+
+        Waits WAIT_S at most, and only where few changes are missing.
+        """
+        kept = self._kept.get(collection.id)
+        behind = live.applied_seq - (kept.lexicon.seq if kept is not None else 0)
+        if behind <= 0 and kept is not None:
+            return kept.lexicon
+        if kept is not None and time.monotonic() - kept.made_at < kept.cost_s * FRESH_SHARE:
+            return kept.lexicon
+        task = self._work(collection, live)
+        if behind <= NEAR:
+            await asyncio.wait({task}, timeout=WAIT_S)
+            kept = self._kept.get(collection.id)
+        return None if kept is None else kept.lexicon
+
+    async def close(self) -> None:
+        """Abandon what is being made."""
+        for task in self._working.values():
+            task.cancel()
+        await asyncio.gather(*self._working.values(), return_exceptions=True)
+
+    def _work(self, collection: Collection, live: LiveIndex) -> asyncio.Task[None]:
+        task = self._working.get(collection.id)
+        if task is None:
+            task = asyncio.create_task(self._bring_up(collection, live), name=f"lexicon of {collection.name}")
+            self._working[collection.id] = task
+            task.add_done_callback(lambda _: self._working.pop(collection.id, None))
+        return task
+
+    async def _bring_up(self, collection: Collection, live: LiveIndex) -> None:
+        kept = self._kept.get(collection.id)
+        try:
+            if kept is None or kept.changed > DRIFT * kept.lexicon.documents + DRIFT_LEAST:
+                await self._scan(collection)
+            else:
+                await self._follow(collection, kept, live.applied_seq)
+        except NearfieldError:
+            log.exception("the lexicon of %s could not be made; searches go without", collection.name)
+
+    async def _scan(self, collection: Collection) -> None:
+        """Read every document. Half of the time is left to others: the interpreter runs one thread at a time."""
+        seq = await self._store.last_seq(collection)
+        gathering, after = Gathering(collection.spec), 0
+        while page := await self._store.scan(collection, after_key=after, limit=PAGE):
+            after = page[-1].key
+            began = time.monotonic()
+            await asyncio.to_thread(gathering.take, page)
+            if len(page) == PAGE:
+                await asyncio.sleep(time.monotonic() - began)
+        await self._publish(collection, gathering, seq, changed=0)
+
+    async def _follow(self, collection: Collection, kept: _Kept, seq: int) -> None:
+        """Read what changed since."""
+        after, changed = kept.lexicon.seq, kept.changed
+        while after < seq:
+            changes = await self._store.changes(collection, after=after, limit=PAGE)
+            if not changes:  # the last ones may be compacted away: deletes
+                after = seq
+                break
+            after = changes[-1].seq
+            keys = list({change.document_key for change in changes if change.kind is ChangeKind.UPSERT})
+            documents = await self._store.by_key(collection, keys)
+            await asyncio.to_thread(kept.gathering.take, list(documents.values()))
+            changed += len(changes)
+        await self._publish(collection, kept.gathering, after, changed=changed)
+
+    async def _publish(self, collection: Collection, gathering: Gathering, seq: int, *, changed: int) -> None:
+        began = time.monotonic()
+        lexicon = await asyncio.to_thread(gathering.snapshot, seq)
+        now = time.monotonic()
+        self._kept.pop(collection.id, None)
+        self._kept[collection.id] = _Kept(gathering, lexicon, changed, now - began, now)
+        if len(self._kept) > MAX_KEPT:
+            del self._kept[next(iter(self._kept))]
