@@ -141,15 +141,23 @@ class Database:
         embedder: str | None = None,
         engine: str | None = None,
         index: Mapping[str, Any] | None = None,
+        fusion: Mapping[str, Any] | str | None = None,
     ) -> CollectionHandle:
         """A collection by name; made when it does not exist, for which `embed` must be given.
 
         embed: the text that is embedded, `"{name}: {description}"`. fields: what filters may use, by type: `float`,
         `int`, `bool`, `str`, `datetime`, `list[str]`, or a name like `"keyword"`, `"text"`, `"geo"`.
         index: `{"kind": "hnsw", "m": 16, "quantization": "none", "metric": "cosine"}`, any part of it.
+        fusion: `{"method": "rrf", "weight": 0.5}` or a method's name; `configure` changes it later.
         Raises CollectionConflict when it exists and what is given here differs, CollectionNotFound, InvalidSchema.
         """
-        given = {"embed": embed, "embedder": embedder, "engine": engine, "index": index and dict(index)}
+        given = {
+            "embed": embed,
+            "embedder": embedder,
+            "engine": engine,
+            "index": index and dict(index),
+            "fusion": fusion,
+        }
         if fields is not None:
             given["fields"] = {name: field_type(value) for name, value in fields.items()}
         body = {key: value for key, value in given.items() if value is not None}
@@ -326,6 +334,13 @@ class CollectionHandle:
         pages = self._backend.documents.export(self.name)
         while (document := self._loop.run(anext_or_none(pages))) is not None:
             yield dict(document.body)
+
+    def configure(self, **changes: Any) -> dict[str, Any]:
+        """Change how the collection is searched, at once and for good: `configure(fusion={"method": "rrf"})`.
+
+        A part set to None goes back to its default. Returns all settings. Raises InvalidSchema.
+        """
+        return spec_to_json(self._loop.run(self._backend.catalog.configure(self.name, changes)).spec)
 
     def count(self) -> int:
         """Documents stored."""

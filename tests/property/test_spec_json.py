@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearfield.domain.errors import InvalidSchema
+from nearfield.domain.fusion import DEFAULT_WEIGHT, Fusion
 from nearfield.domain.schema import CollectionSpec, FieldType, IndexKind, IndexSettings, Metric, Quantization
 from nearfield.domain.spec_json import spec_from_json, spec_to_json
 from nearfield.domain.templates import Template
@@ -33,6 +34,7 @@ specs = st.builds(
     embedder=st.text(min_size=1),
     engine=st.text(min_size=1),
     index=indexes,
+    fusion=st.just(Fusion()) | st.builds(Fusion, st.sampled_from(list(DEFAULT_WEIGHT)), st.none() | st.floats(0, 1)),
 )
 
 
@@ -43,7 +45,7 @@ def test_json_gives_the_same_settings_back(spec: CollectionSpec) -> None:
     assert spec_from_json(spec.name, json.loads(json.dumps(body))) == spec
 
 
-@given(specs, st.sampled_from(["embed", "fields", "embedder", "engine", "index"]))
+@given(specs, st.sampled_from(["embed", "fields", "embedder", "engine", "index", "fusion"]))
 def test_a_setting_left_out_takes_its_default(spec: CollectionSpec, left_out: str) -> None:
     body = spec_to_json(spec)
     del body[left_out]

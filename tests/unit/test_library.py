@@ -112,6 +112,18 @@ def test_what_differs_is_a_conflict(tmp_path: Path, given: dict[str, Any]) -> No
             db.collection("c", **given)
 
 
+def test_how_it_is_searched_can_be_changed(tmp_path: Path) -> None:
+    with nearfield.open(tmp_path, **TEST) as db:
+        shop = db.collection("shop", embed=EMBED, fusion={"method": "rrf"})
+        assert shop.configure(fusion={"method": "minmax", "weight": 0.25})["fusion"]["weight"] == 0.25
+        with pytest.raises(InvalidSchema, match="embed is fixed"):
+            shop.configure(embed="{title}")
+    with nearfield.open(tmp_path, **TEST) as db:
+        assert db.collection("shop").configure()["fusion"] == {"method": "minmax", "weight": 0.25}
+        with pytest.raises(CollectionConflict, match="fusion is"):
+            db.collection("shop", fusion="rrf")
+
+
 # -- documents ---------------------------------------------------------------------------------------------------------
 def test_writes_and_reads(shop: nearfield.CollectionHandle) -> None:
     assert shop.count() == 2

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from nearfield.api.bodies import CollectionSchema, IndexSchema
+from nearfield.api.bodies import CollectionSchema, FusionSchema, IndexSchema
 from nearfield.domain.plans import Access, Mode  # noqa: TC001 - pydantic reads them
 from nearfield.domain.spec_json import spec_to_json
 
@@ -74,6 +74,7 @@ class CollectionAnswer(CollectionSchema):
     embedder: str
     engine: str
     index: IndexSchema
+    fusion: FusionSchema
 
 
 class CollectionStatusAnswer(CollectionAnswer):

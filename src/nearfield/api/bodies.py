@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nearfield.domain.fusion import FusionMethod
 from nearfield.domain.schema import FieldType, IndexKind, Metric, Quantization
 
 
@@ -30,6 +31,18 @@ MinSeq = Annotated[
     int | None,
     Field(description="Wait until the change of this `seq` is searchable: read your own write.", ge=0),
 ]
+
+
+class FusionSchema(_Body):
+    """How meaning and words are put together. A method's name alone does as well."""
+
+    method: FusionMethod = FusionMethod.AUTO
+    weight: float | None = Field(
+        None, ge=0, le=1, description="The share of meaning, 0 to 1; the method's own when absent. `auto` takes none."
+    )
+
+
+FUSION_TOLD = "How a hybrid search puts meaning and words together."
 
 
 class SearchBody(_Body):
@@ -113,3 +126,10 @@ class CollectionSchema(_Body):
     )
     engine: str | None = Field(None, description="Where the vectors live; the service's default when absent.")
     index: IndexSchema | None = Field(None, description="How the vectors are indexed; HNSW when absent.")
+    fusion: FusionSchema | None = Field(None, description=f"{FUSION_TOLD} `auto` when absent.")
+
+
+class CollectionChanges(_Body):
+    """What can be changed of a collection that exists; null puts a default back. The domain reads it."""
+
+    fusion: FusionSchema | None = Field(None, description=FUSION_TOLD)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from nearfield.domain.errors import InvalidSchema
+from nearfield.domain.fusion import Fusion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from nearfield.domain.templates import Template
 
 MAX_FIELDS = 256
+CHANGEABLE = ("fusion",)
+"""Parts of a CollectionSpec that decide how it is searched and not what its index holds: no new generation."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 
@@ -114,13 +117,14 @@ def _within(name: str, value: int, low: int, high: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CollectionSpec:
-    """All that is decided when a collection is made.
+    """All that is decided when a collection is made. CHANGEABLE says what may be changed later.
 
     name: 1 to 63 of letters, digits, `_`, `.`, `-`, starting with a letter or digit.
     embed: the template of the text that is embedded and searched by words, `"{name}: {description}"`.
     fields: what filters may use; a document may hold more, which is kept and returned but not filterable.
     embedder: a model's name, a local folder, or `vectors:<dimension>` when documents bring their own.
     engine: the name of an engine (`nearfield engines` lists them).
+    fusion: how a hybrid search puts meaning and words together, unless it says so itself.
     Raises InvalidSchema.
     """
 
@@ -130,6 +134,7 @@ class CollectionSpec:
     embedder: str = "all-MiniLM-L6-v2"
     engine: str = "local"
     index: IndexSettings = field(default_factory=IndexSettings)
+    fusion: Fusion = field(default_factory=Fusion)
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):

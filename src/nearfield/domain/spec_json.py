@@ -11,12 +11,21 @@ from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from nearfield.domain.errors import InvalidSchema
-from nearfield.domain.schema import CollectionSpec, FieldType, IndexKind, IndexSettings, Metric, Quantization
+from nearfield.domain.fusion_json import fusion_from_json, fusion_to_json
+from nearfield.domain.schema import (
+    CHANGEABLE,
+    CollectionSpec,
+    FieldType,
+    IndexKind,
+    IndexSettings,
+    Metric,
+    Quantization,
+)
 from nearfield.domain.spelling import nearest_name, shorten, unknown_name
 from nearfield.domain.templates import Template
 from nearfield.domain.values import describe
 
-_KEYS: Final = ("embed", "fields", "embedder", "engine", "index")
+_KEYS: Final = ("embed", "fields", "embedder", "engine", "index", "fusion")
 _INDEX_KEYS: Final = tuple(one.name for one in dataclasses.fields(IndexSettings))
 _PYTHON_TYPES: Final[Mapping[type, FieldType]] = {
     str: FieldType.KEYWORD,
@@ -60,6 +69,8 @@ def spec_from_json(name: str, obj: object) -> CollectionSpec:
         settings["fields"] = {key: _declared(key, declared) for key, declared in fields.items()}
     if "index" in given:
         settings["index"] = _index(given["index"])
+    if "fusion" in given:
+        settings["fusion"] = fusion_from_json(given["fusion"], InvalidSchema)
     return CollectionSpec(name, Template(_string(given["embed"], "embed")), **settings)
 
 
@@ -73,7 +84,25 @@ def spec_to_json(spec: CollectionSpec) -> dict[str, Any]:
         "engine": spec.engine,
         "index": {key: getattr(index, key) for key in _INDEX_KEYS}
         | {"kind": index.kind.value, "metric": index.metric.value, "quantization": index.quantization.value},
+        "fusion": fusion_to_json(spec.fusion),
     }
+
+
+def changed_spec(spec: CollectionSpec, obj: object) -> CollectionSpec:
+    """A spec with some of its changeable parts replaced, `{"fusion": {"method": "rrf"}}`; null puts a default back.
+
+    Raises InvalidSchema: what makes the index what it is cannot be changed, another key is unknown.
+    """
+    fixed = [key for key in _KEYS if key not in CHANGEABLE]
+    if isinstance(obj, Mapping):
+        for key in obj:
+            if key in fixed:
+                raise InvalidSchema(
+                    f"{key} is fixed when a collection is made; what can be changed is {', '.join(CHANGEABLE)}",
+                    field=key,
+                )
+    given = _object(obj, CHANGEABLE, "")
+    return spec_from_json(spec.name, {key: one for key, one in spec_to_json(spec).items() if key not in obj} | given)  # type: ignore[operator]
 
 
 def field_type(value: object) -> FieldType:

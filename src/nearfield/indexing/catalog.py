@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nearfield.domain.errors import CollectionNotFound, NearfieldError
 from nearfield.domain.reports import CollectionStatus
+from nearfield.domain.spec_json import changed_spec
 from nearfield.indexing.check import check_collection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nearfield.domain.collections import Collection
     from nearfield.domain.reports import CheckReport
@@ -26,7 +27,7 @@ class Catalog:
         self._store, self._generations = store, generations
         self._wait_timeout_s = wait_timeout_s
         self._known: dict[str, Collection] = {}
-        self._drops = 0
+        self._changes = 0
 
     async def create(self, spec: CollectionSpec) -> Collection:
         """Make a collection, or return the one that has an equal spec.
@@ -53,9 +54,9 @@ class Catalog:
         """Raises CollectionNotFound."""
         known = self._known.get(name)
         if known is None:
-            drops = self._drops
+            changes = self._changes
             known = await self._store.collection(name)
-            if drops == self._drops:  # else it may have been dropped since it was read
+            if changes == self._changes:  # else it may have been dropped or changed since it was read
                 self._known[name] = known
         return known
 
@@ -71,13 +72,24 @@ class Catalog:
         """In order of name."""
         return await self._store.collections()
 
+    async def configure(self, name: str, changes: Mapping[str, Any]) -> Collection:
+        """Change what may be changed of a collection (see `changed_spec`); the next search goes by it.
+
+        Raises CollectionNotFound, InvalidSchema.
+        """
+        collection = await self.get(name)
+        changed = await self._store.respec(collection, lambda spec: changed_spec(spec, changes))
+        self._changes += 1
+        self._known[name] = changed
+        return changed
+
     async def drop(self, name: str) -> None:
         """Remove a collection with all it holds. Raises CollectionNotFound."""
         collection = await self.get(name)
         try:
             await self._generations.drop(collection)
         finally:
-            self._drops += 1
+            self._changes += 1
             self._known.pop(name, None)
 
     async def status(self, name: str) -> CollectionStatus:

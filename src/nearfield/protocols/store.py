@@ -41,6 +41,14 @@ class Store(Protocol):
         """In order of name."""
         ...
 
+    async def respec(self, collection: Collection, change: Callable[[CollectionSpec], CollectionSpec]) -> Collection:
+        """Put `change(the spec as it is now)` in the spec's place, in one transaction; the collection as it is then.
+
+        change: runs on the writer's thread; what it raises is raised here, and nothing is changed. It may differ from
+        the spec it is given in what `CHANGEABLE` names, and in nothing else. Raises CollectionNotFound.
+        """
+        ...
+
     async def drop_collection(self, collection: Collection) -> None:
         """Remove it with its documents, changes, generations and brought vectors. Cached vectors of texts stay."""
         ...

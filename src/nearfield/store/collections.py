@@ -16,6 +16,8 @@ from nearfield.store.records import collection_of, spec_text
 from nearfield.store.tables import changes, collections, documents, generations, spans
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Connection
 
     from nearfield.domain.schema import CollectionSpec
@@ -65,6 +67,16 @@ def find(conn: Connection, name: str) -> Collection:
 def every(conn: Connection) -> list[Collection]:
     """In order of name."""
     return [collection_of(row) for row in conn.execute(_ALL)]
+
+
+def respec(conn: Connection, collection: Collection, change: Callable[[CollectionSpec], CollectionSpec]) -> Collection:
+    """See `Store.respec`."""
+    there = find(conn, collection.name)
+    if there.id != collection.id:
+        raise CollectionNotFound(f"collection {collection.name!r} was dropped and made anew", field="collection")
+    changed = change(there.spec)
+    conn.execute(update(collections).where(collections.c.id == there.id).values(spec=spec_text(changed)))
+    return Collection(there.id, changed)
 
 
 def hide(conn: Connection, collection: Collection) -> None:

@@ -10,6 +10,7 @@ import orjson
 from nearfield.domain.collections import Collection, Generation, GenerationState
 from nearfield.domain.documents import StoredDocument
 from nearfield.domain.errors import InvalidDocument
+from nearfield.domain.fusion_json import fusion_from_json, fusion_to_json
 from nearfield.domain.schema import CollectionSpec, FieldType, IndexKind, IndexSettings, Metric, Quantization
 from nearfield.domain.templates import Template
 
@@ -26,6 +27,7 @@ def spec_text(spec: CollectionSpec) -> str:
             "embedder": spec.embedder,
             "engine": spec.engine,
             "index": asdict(spec.index),
+            "fusion": fusion_to_json(spec.fusion),
         }
     ).decode()
 
@@ -40,6 +42,7 @@ def spec_of(name: str, text: str) -> CollectionSpec:
         embedder=stored["embedder"],
         engine=stored["engine"],
         index=_index_of(stored["index"]),
+        fusion=fusion_from_json(stored.get("fusion", {})),
     )
 
 

@@ -51,6 +51,9 @@ class SqlStore:
     async def collections(self) -> list[Collection]:
         return await self._readers.run(collection_rows.every)
 
+    async def respec(self, collection: Collection, change: Callable[[CollectionSpec], CollectionSpec]) -> Collection:
+        return await self._writer.run(partial(collection_rows.respec, collection=collection, change=change))
+
     async def drop_collection(self, collection: Collection) -> None:
         """Gone in one transaction; its rows are then removed in pages, between which other writes go on. A drop cut
         short after the first (by a crash, by cancelling) is finished when the store is next opened."""

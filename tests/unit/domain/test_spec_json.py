@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
 from datetime import date, datetime
 from typing import Any
 
 import pytest
 
 from nearfield.domain.errors import InvalidSchema
+from nearfield.domain.fusion import Fusion, FusionMethod
 from nearfield.domain.schema import CollectionSpec, FieldType, IndexKind, IndexSettings, Metric, Quantization
-from nearfield.domain.spec_json import field_type, spec_from_json, spec_to_json
+from nearfield.domain.spec_json import changed_spec, field_type, spec_from_json, spec_to_json
 from nearfield.domain.templates import Template
 
 BODY = {
@@ -16,6 +18,7 @@ BODY = {
     "embedder": "potion-base-8M",
     "engine": "exact",
     "index": {"kind": "ivf", "metric": "dot", "m": 32, "lists": 8, "quantization": "int8"},
+    "fusion": {"method": "rrf", "weight": 0.25},
 }
 
 
@@ -27,12 +30,13 @@ def test_a_full_body() -> None:
         "potion-base-8M",
         "exact",
         IndexSettings(IndexKind.IVF, Metric.DOT, m=32, lists=8, quantization=Quantization.INT8),
+        Fusion(FusionMethod.RRF, 0.25),
     )
 
 
 def test_what_is_left_out_or_null_takes_the_default() -> None:
     short = CollectionSpec("c", Template("{a}"))
-    nulls = dict.fromkeys(("fields", "embedder", "engine", "index"))
+    nulls = dict.fromkeys(("fields", "embedder", "engine", "index", "fusion"))
     assert spec_from_json("c", {"embed": "{a}"}) == spec_from_json("c", {"embed": "{a}", **nulls}) == short
 
 
@@ -53,6 +57,7 @@ def test_every_setting_is_written_out_as_plain_json() -> None:
             "probes": 0,
             "quantization": "none",
         },
+        "fusion": {"method": "auto", "weight": None},
     }
     assert {type(value) for value in (*body["index"].values(), *body["fields"].values())} == {str, int}
 
@@ -119,3 +124,30 @@ def test_field_types(value: object, kind: FieldType) -> None:
 def test_no_field_types(value: object) -> None:
     with pytest.raises(InvalidSchema, match="field type"):
         field_type(value)
+
+
+def test_what_can_be_changed_is_replaced_and_the_rest_stays() -> None:
+    made = spec_from_json("products", BODY)
+    changed = changed_spec(made, {"fusion": "minmax"})
+    assert changed == dataclasses.replace(made, fusion=Fusion(FusionMethod.MINMAX))
+    assert changed_spec(changed, {}) == changed
+    assert changed_spec(made, {"fusion": None}).fusion == Fusion()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told", "field"),
+    [
+        (
+            {"embedder": "hashing"},
+            "embedder is fixed when a collection is made; what can be changed is fusion",
+            "embedder",
+        ),
+        ({"fusoin": "rrf"}, "unknown key 'fusoin'; did you mean 'fusion'", "fusoin"),
+        ({"fusion": "rff"}, "unknown method 'rff'; did you mean 'rrf'", "fusion.method"),
+        ([], "expected an object", None),
+    ],
+)
+def test_what_cannot_be_changed_is_told(changes: object, told: str, field: str | None) -> None:
+    with pytest.raises(InvalidSchema, match=told) as caught:
+        changed_spec(spec_from_json("products", BODY), changes)
+    assert caught.value.field == field

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,12 +19,15 @@ from nearfield.domain.errors import (
     CollectionNotFound,
     IndexMissing,
     InvalidDocument,
+    InvalidSchema,
     StoreUnavailable,
 )
+from nearfield.domain.fusion import Fusion, FusionMethod
 from nearfield.domain.schema import FieldType, IndexKind, IndexSettings, Metric, Quantization
 from nearfield.protocols.store import NewGeneration, brought
 
 if TYPE_CHECKING:
+    from nearfield.domain.schema import CollectionSpec
     from nearfield.store.sql_store import SqlStore
 
 
@@ -64,6 +68,28 @@ class CollectionsContract:
         for name in ("b", "a", "c"):
             await store.create_collection(spec(name))
         assert [collection.name for collection in await store.collections()] == ["a", "b", "c"]
+
+    async def test_what_is_changed_of_a_spec_is_read_again(self, store: SqlStore) -> None:
+        made = await store.create_collection(spec())
+        changed = await store.respec(made, lambda there: replace(there, fusion=Fusion(FusionMethod.RRF, 0.25)))
+        assert changed == replace(made, spec=replace(made.spec, fusion=Fusion(FusionMethod.RRF, 0.25)))
+        assert await store.collection("books") == changed
+        assert await store.create_collection(changed.spec) == changed
+
+    async def test_a_change_that_fails_changes_nothing(self, store: SqlStore) -> None:
+        made = await store.create_collection(spec())
+
+        def fail(_: CollectionSpec) -> CollectionSpec:
+            raise InvalidSchema("no")
+
+        with pytest.raises(InvalidSchema):
+            await store.respec(made, fail)
+        assert await store.collection("books") == made
+        await store.drop_collection(made)
+        anew = await store.create_collection(spec())
+        with pytest.raises(CollectionNotFound, match="made anew"):
+            await store.respec(made, lambda there: replace(there, fusion=Fusion(FusionMethod.RRF)))
+        assert await store.collection("books") == anew
 
     async def test_a_dropped_collection_takes_its_own_and_nothing_else(self, store: SqlStore) -> None:
         kept, gone = [await store.create_collection(spec(name)) for name in ("kept", "gone")]

@@ -22,6 +22,7 @@ from nearfield.domain.spec_json import spec_from_json
 router = APIRouter(route_class=JsonRoute, tags=["collections"])
 
 _Given = Annotated[Any, Body(), WithJsonSchema({"$ref": "#/components/schemas/CollectionSchema"})]
+_Changes = Annotated[Any, Body(), WithJsonSchema({"$ref": "#/components/schemas/CollectionChanges"})]
 """Read by the domain, so that a wrong one is refused in the same words as in the library."""
 
 
@@ -52,6 +53,12 @@ async def put_collection(name: str, body: _Given, backend: Running) -> Response:
 async def show_collection(name: str, backend: Running) -> Response:
     """A collection's settings and how it is."""
     return await json_response(status_json(await backend.catalog.status(name)))
+
+
+@router.patch("/v1/collections/{name}", responses={200: {"model": CollectionAnswer}})
+async def change_collection(name: str, body: _Changes, backend: Running) -> Response:
+    """Change how a collection is searched; the next search goes by it. What its index holds stays as it was made."""
+    return await json_response(collection_json(await backend.catalog.configure(name, body)))
 
 
 @router.delete("/v1/collections/{name}", status_code=204)
