@@ -15,8 +15,8 @@ from benchmarks.listings import queries
 from benchmarks.report import Section, percentile, spread
 from benchmarks.shop import NAME, open_shop
 from nearfield.api.app import create_app
+from nearfield.search.rank import HYBRID_DEPTHS
 from nearfield.search.retrieve import Candidates
-from nearfield.search.service import HYBRID_DEPTHS
 from nearfield.wiring import Backend
 
 SEARCHES = 200  # of each kind, in each round

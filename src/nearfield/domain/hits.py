@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from nearfield.domain.documents import Float32Array, Int64Array
+    from nearfield.domain.explanations import Part
     from nearfield.domain.plans import Plan
 
 
@@ -34,12 +35,14 @@ class Hit:
 
     score: 0..1, higher is better, the same meaning under every engine.
     passage: which passage of the document matched best, counted from 0.
+    parts: what each stage had to do with the score, where `explain` is asked; they add up to it.
     """
 
     id: str
     score: float
     document: Mapping[str, Any]
     passage: int = 0
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

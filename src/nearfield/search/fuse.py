@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from nearfield.domain.schema import Metric
+from nearfield.search.ranked import Ranked
 
 if TYPE_CHECKING:
     from nearfield.domain.documents import Float32Array, Int64Array
     from nearfield.search.retrieve import Candidates, Retrieval
+    from nearfield.search.trace import Trace
 
 DENSE_SHARE = 0.6
 """Weight of meaning in the sum; words have the rest."""
@@ -28,15 +29,6 @@ _WORD = re.compile(r"\w+")
 
 
 Float64Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ranked:
-    """Documents in final order: int64 keys, the chunk that speaks for each, and scores 0..1; shape (n,) each."""
-
-    documents: Int64Array
-    chunks: Int64Array
-    scores: Float32Array
 
 
 def unit_similarity(scores: Float32Array, metric: Metric) -> Float32Array:
@@ -75,7 +67,15 @@ def rank_lexical(found: Candidates, text: str) -> Ranked:
     return Ranked(found.documents, found.chunks, unit_lexical(found.scores, text))
 
 
-async def fuse(retrieval: Retrieval, vector: Float32Array, dense: Candidates, lexical: Ranked, want: int) -> Ranked:
+async def fuse(
+    retrieval: Retrieval,
+    vector: Float32Array,
+    dense: Candidates,
+    lexical: Ranked,
+    want: int,
+    *,
+    trace: Trace | None = None,
+) -> Ranked:
     """The weighted sum of both scores, best first, ties by document key.
 
     score = DENSE_SHARE * unit_similarity + (1 - DENSE_SHARE) * agreement * unit_lexical. Agreement, 0..1, is one number
@@ -110,8 +110,12 @@ async def fuse(retrieval: Retrieval, vector: Float32Array, dense: Candidates, le
     ceiling = DENSE_SHARE * float(meaning[-1]) if len(meaning) else DENSE_SHARE
     bar = np.partition(totals, -want)[-want] if len(totals) >= want else -1.0
     alone = np.flatnonzero((at < 0) & (words + ceiling >= bar))
-    totals = np.concatenate([totals, words[alone] + DENSE_SHARE * await similarities(alone)])
+    late = DENSE_SHARE * await similarities(alone)
+    totals = np.concatenate([totals, words[alone] + late])
     documents = np.concatenate([dense.documents, lexical.documents[alone]])
+    if trace is not None:
+        trace.adds("dense", documents, np.concatenate([DENSE_SHARE * meaning, late]))
+        trace.adds("lexical", lexical.documents, words)
     chunks = np.concatenate([dense.chunks, lexical.chunks[alone]])
     order = np.lexsort((documents, -totals))
     return Ranked(documents[order], chunks[order], totals[order].astype(np.float32))

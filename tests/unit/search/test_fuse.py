@@ -17,7 +17,7 @@ from nearfield.search.retrieve import Candidates
 
 if TYPE_CHECKING:
     from nearfield.domain.documents import Float32Array, Int64Array
-    from nearfield.search.fuse import Ranked
+    from nearfield.search.ranked import Ranked
 
 QUERY = np.ones(2, dtype=np.float32)
 

@@ -1,0 +1,84 @@
+"""How a search will be made, and the truth about how it was."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from nearfield.domain.errors import InvalidRequest, UnsupportedByEngine
+from nearfield.domain.plans import Mode, Plan
+from nearfield.domain.queries import Search
+from nearfield.domain.schema import IndexKind
+from nearfield.protocols.engine import check_vectors
+from nearfield.search.filters import is_light, place
+from nearfield.search.retrieve import Retrieval
+
+if TYPE_CHECKING:
+    from nearfield.domain.documents import Float32Array
+    from nearfield.protocols.live import LiveIndex
+    from nearfield.protocols.store import Store
+    from nearfield.search.selectivity import Selectivity
+    from nearfield.search.work import Work
+
+
+async def plan(work: Work, store: Store, selectivity: Selectivity) -> None:
+    """Place the filter in force, settle the mode, check what is asked of the engine; `work.retrieval` is there then.
+
+    Raises InvalidFilter, InvalidRequest, UnsupportedByEngine.
+    """
+    ask, live, collection = work.ask, work.live, work.collection
+    effort = ask.effort if isinstance(ask, Search) else None
+    if ask.exact and not live.capabilities.exact:
+        raise UnsupportedByEngine(f"engine {live.generation.engine} has no exact search", field="exact")
+    if effort is not None and not live.capabilities.effort:
+        raise UnsupportedByEngine(f"engine {live.generation.engine} takes no effort per query", field="ef")
+    if effort is not None and effort < 1:
+        raise InvalidRequest(f"ef is {effort}; expected at least 1", field="ef")
+    parts = (work.where, collection.spec.fields, live.index)
+    placed = place(*parts) if is_light(work.where) else await asyncio.to_thread(place, *parts)
+    work.planned = Retrieval(store, collection, live, placed, selectivity, ask.exact, effort, live.applied_seq)
+    _settle_mode(work)
+
+
+def _settle_mode(work: Work) -> None:
+    if work.mode is Mode.SEMANTIC or work.live.capabilities.lexical:
+        return
+    if work.mode is Mode.LEXICAL:
+        engine = work.live.generation.engine
+        raise UnsupportedByEngine(f"engine {engine} has no lexical search; use mode semantic", field="mode")
+    work.mode = Mode.SEMANTIC
+    work.notes.append("the engine has no lexical search; meaning alone decided")
+
+
+def checked_vector(live: LiveIndex, vector: Float32Array) -> Float32Array:
+    """A query vector as the index wants it. Raises DimensionMismatch, InvalidVector."""
+    return check_vectors(vector, live.generation.dimension, metric=live.generation.index.metric)
+
+
+def plan_of(work: Work) -> Plan:
+    """What was done, once the answer is there."""
+    retrieval = work.retrieval
+    live, where = retrieval.live, retrieval.where
+    settings = live.generation.index
+    effort, notes = None, list(dict.fromkeys([*work.notes, *retrieval.notes]))
+    if retrieval.approximate:
+        graph = settings.kind in (IndexKind.HNSW, IndexKind.DISKANN)
+        effort = retrieval.effort or (settings.ef_search if graph else settings.probes or None)
+    elif retrieval.effort is not None:
+        notes.append("ef had no use: no approximate index was searched")
+    return Plan(
+        mode=work.mode,
+        access=retrieval.access,
+        engine=live.generation.engine,
+        index=f"{settings.kind}/{settings.metric}/{settings.quantization}",
+        embedder=live.embedder.name,
+        generation=live.generation.number,
+        applied_seq=retrieval.as_of,
+        waited_for=work.waited_for,
+        effort=effort,
+        candidates=work.candidates,
+        matches=None,
+        filter_native=where.native_text,
+        filter_residual=where.residual_text,
+        notes=tuple(notes),
+    )

@@ -1,0 +1,93 @@
+"""Retrieve and fuse: the candidates of a search in order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from nearfield.domain.plans import Mode
+from nearfield.search.fuse import JUDGES, fuse, rank_dense, rank_lexical
+from nearfield.search.plan import checked_vector
+from nearfield.search.trace import timed
+
+if TYPE_CHECKING:
+    from nearfield.domain.documents import Float32Array
+    from nearfield.search.ranked import Ranked
+    from nearfield.search.retrieve import Candidates
+    from nearfield.search.work import Work
+
+HYBRID_DEPTHS = (50, 100, 250, 500, 1_000, 2_500, 5_000)
+"""Passages asked of each side, at least: in steps, because a deeper list may rank the same documents anew, and the
+pages of one question should be cut from one ranking."""
+
+
+async def rank(work: Work) -> Ranked:
+    """Candidates best first, `work.want` of them where there are so many; more may follow, in an order less sure."""
+    match work.mode:
+        case Mode.LEXICAL:
+            found = await _by_words(work)
+            ranked = rank_lexical(found, work.words)
+            _one_side(work, "lexical", ranked)
+        case Mode.SEMANTIC:
+            found = await _by_meaning(work, await query_vector(work))
+            ranked = rank_dense(found, work.live.generation.index.metric)
+            _one_side(work, "dense", ranked)
+        case Mode.HYBRID:
+            ranked = await _hybrid(work)
+    return ranked
+
+
+async def query_vector(work: Work) -> Float32Array:
+    """The vector asked with: the one given, or that of the text, embedded once a search."""
+    if work.vector is None:
+        with timed(work.trace, "embed"):
+            vectors = await work.live.embedder.embed([work.meaning or ""], role="query")
+        work.vector = checked_vector(work.live, vectors[0])
+    return work.vector
+
+
+async def _hybrid(work: Work) -> Ranked:
+    depth = next((step for step in HYBRID_DEPTHS if step >= work.want), work.want)
+    vector = await query_vector(work)
+    # beside the search by meaning, not beside the embedding, which takes every core there is
+    by_words = asyncio.create_task(_by_words(work, depth, foresee=True))
+    try:
+        dense = await _by_meaning(work, vector, depth)
+        lexical = await by_words
+    finally:
+        by_words.cancel()
+        await asyncio.gather(by_words, return_exceptions=True)
+    work.candidates = len(dense) + len(lexical)
+    with timed(work.trace, "fuse"):
+        ranked = await fuse(
+            work.retrieval, vector, dense, rank_lexical(lexical, work.words), work.want, trace=work.trace
+        )
+    if work.trace is not None:
+        work.trace.listed("fuse", ranked.documents, ranked.scores)
+    return ranked
+
+
+async def _by_meaning(work: Work, vector: Float32Array, depth: int = 0) -> Candidates:
+    with timed(work.trace, "dense"):
+        found = await work.retrieval.dense(vector, work.want, depth=depth)
+    work.candidates = len(found)
+    if work.trace is not None:
+        work.trace.listed("dense", found.documents, found.scores)
+    return found
+
+
+async def _by_words(work: Work, depth: int = 0, *, foresee: bool = False) -> Candidates:
+    """The lexical side, and with it the vectors that fusing asks for in nine searches of ten."""
+    with timed(work.trace, "lexical"):
+        found = await work.retrieval.lexical(work.words, work.want, depth=depth)
+        if foresee and len(found):
+            await work.retrieval.foresee(found.chunks[:JUDGES])
+    work.candidates = len(found)
+    if work.trace is not None:
+        work.trace.listed("lexical", found.documents, found.scores)
+    return found
+
+
+def _one_side(work: Work, stage: str, ranked: Ranked) -> None:
+    if work.trace is not None:
+        work.trace.adds(stage, ranked.documents, ranked.scores)

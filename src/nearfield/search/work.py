@@ -1,0 +1,87 @@
+"""What one search carries from stage to stage."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from nearfield.domain.collections import Collection
+    from nearfield.domain.documents import Float32Array
+    from nearfield.domain.filters import Filter
+    from nearfield.domain.plans import Mode
+    from nearfield.domain.queries import Search, Similar
+    from nearfield.protocols.live import LiveIndex
+    from nearfield.search.ranked import Ranked
+    from nearfield.search.retrieve import Retrieval
+    from nearfield.search.trace import Trace
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """A search on its way. Readers change it before the plan is made, stages read it afterwards.
+
+    ask: as it came, never changed. meaning: the text that is embedded, None where a vector is given. words: the text
+    whose words are looked for. where: the filter in force, unbound. vector: of the query, checked, once it is known.
+    excluded: document keys that are never hits. want: candidates asked for in the pass under way; the first so many of
+    a ranking are right.
+    candidates: what retrieval found, both sides counted. notes: what was done other than asked, for the plan.
+    understood: what was read from the query, for the answer. fallback: undoes what readers changed; called once where
+    nothing was found, and the search is then made again.
+    trace: None unless the request asks to explain.
+    """
+
+    ask: Search | Similar
+    collection: Collection
+    live: LiveIndex
+    mode: Mode
+    where: Filter | None
+    waited_for: int = 0
+    meaning: str | None = None
+    words: str = ""
+    vector: Float32Array | None = None
+    excluded: frozenset[int] = frozenset()
+    want: int = 0
+    candidates: int = 0
+    notes: list[str] = field(default_factory=list)
+    fallback: Callable[[Work], None] | None = None
+    trace: Trace | None = None
+    started: float = field(default_factory=time.perf_counter)
+    planned: Retrieval | None = None
+
+    @property
+    def retrieval(self) -> Retrieval:
+        """The retrieval side, filter placed. There once the plan is made; readers come before it."""
+        assert self.planned is not None  # noqa: S101 - a stage out of order is a defect
+        return self.planned
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A step that reads the question before the plan is made, and may change `meaning`, `words`, `where` and more.
+
+    asked: whether this request wants it; quick, called for every search.
+    """
+
+    name: str
+    asked: Callable[[Work], bool]
+    run: Callable[[Work], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A step between fusion and the answer, which may reorder candidates, change scores, take some out or put some in.
+
+    wants: None where this request does not ask for it (quick, called for every search), else how many candidates it
+    should be given at least; 0 where it works with any number.
+    run: gives back the candidates best first, each document once, scores 0..1. It is given them all, a second time too
+    where more had to be fetched. Scores it changes are explained by themselves; what more there is to tell about a
+    document goes to `work.trace`.
+    """
+
+    name: str
+    wants: Callable[[Work], int | None]
+    run: Callable[[Work, Ranked], Awaitable[Ranked]]
