@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nearfield.domain.boosts import MAX_FACTOR
 from nearfield.search.boost import applied, reordered
 from nearfield.search.diversity import marginal
-from nearfield.search.fuse import Ranked
+from nearfield.search.ranked import Ranked
 
 UNIT = st.floats(0, 1, width=32)
 FACTOR = st.floats(0, MAX_FACTOR)

@@ -20,7 +20,7 @@ from nearfield.domain.boost_expression import evaluate, fields_in
 from nearfield.domain.boosts import MAX_FACTOR, Boost, FilterBoost, Formula, Popularity, Recency, check_fields
 from nearfield.domain.filters import fields_of, matches
 from nearfield.domain.rows import row_of
-from nearfield.search.fuse import Ranked
+from nearfield.search.ranked import Ranked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from nearfield.search.fuse import Ranked
+from nearfield.search.ranked import Ranked
 
 if TYPE_CHECKING:
     from nearfield.domain.documents import Float32Array
