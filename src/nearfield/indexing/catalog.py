@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nearfield.domain.errors import CollectionNotFound, NearfieldError
+from nearfield.domain.errors import CollectionNotFound, IndexLagging, NearfieldError
 from nearfield.domain.reports import CollectionStatus
 from nearfield.domain.spec_json import changed_spec
 from nearfield.indexing.check import check_collection
@@ -114,6 +116,15 @@ class Catalog:
             stats.unindexed,
             live.indexer.progress.error,
         )
+
+    async def wait_for(self, name: str, seq: int, *, at_most_s: float) -> None:
+        """Wait until a change is applied, or for some seconds when the indexer is not done by then."""
+        live = await self._generations.live(await self.get(name))
+        if live.applied_seq >= seq:
+            await asyncio.sleep(at_most_s)  # what is still pending is somebody else's
+            return
+        with suppress(IndexLagging):
+            await live.wait_for(seq, timeout_s=at_most_s)
 
     async def optimize(self, name: str) -> None:
         """Take every unindexed row of the live index into it now, with every core; searches go on."""

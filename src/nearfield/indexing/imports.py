@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nearfield.protocols.source import Source, SourceRow
 
 BATCH = 1_000  # rows read, checked and stored at a time
+FIRST_BATCH = 250  # so that embedding begins soon
 KEPT_REJECTIONS = 1_000
 TELL_EVERY_S = 0.25
 STUCK_AFTER_S = 120.0  # without one change applied while the indexer reports an error
@@ -124,10 +125,10 @@ class _Import:
         """Read a source and store its rows; the next batch is read while one is stored."""
         rows = source.rows()
         told = 0.0
-        reading = asyncio.create_task(asyncio.to_thread(_next, rows))
+        reading = asyncio.create_task(asyncio.to_thread(_next, rows, FIRST_BATCH))
         try:
             while batch := await reading:
-                reading = asyncio.create_task(asyncio.to_thread(_next, rows))
+                reading = asyncio.create_task(asyncio.to_thread(_next, rows, BATCH))
                 result = await self.documents.upsert(self.name, batch, id_field=self.id_field)
                 await asyncio.to_thread(self.tally.add, result, source.name)
                 if time.monotonic() - told > TELL_EVERY_S:
@@ -159,7 +160,7 @@ class _Import:
                 error = (await self.catalog.status(self.name)).indexing_error
                 if error is not None:
                     raise IndexLagging(f"{pending} changes are stored and not indexed: {error}; run the import again")
-            await asyncio.sleep(TELL_EVERY_S)
+            await self.catalog.wait_for(self.name, self.tally.seq, at_most_s=TELL_EVERY_S)
 
 
 def _append(path: Path, rejected: Sequence[Rejection], source: str, *, fresh: bool) -> None:
@@ -176,5 +177,5 @@ def _append(path: Path, rejected: Sequence[Rejection], source: str, *, fresh: bo
         raise InvalidFile(f"rejected rows cannot be written to {path}: {exc.strerror}", field="rejected_file") from exc
 
 
-def _next(rows: Iterator[SourceRow | Rejection]) -> list[SourceRow | Rejection]:
-    return list(islice(rows, BATCH))
+def _next(rows: Iterator[SourceRow | Rejection], most: int) -> list[SourceRow | Rejection]:
+    return list(islice(rows, most))

@@ -38,10 +38,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nearfield.indexing")
 
-EMBED_SLICE = 256  # texts embedded between two saves, two slices at a time: twice this is what a crash can cost
+EMBED_SLICE = 256  # texts embedded between two saves, up to three slices at a time: what a crash can cost
 READ_DOCUMENTS = 256  # documents read and split at a time
 MAX_CHARACTERS = 8_000_000  # of text in one batch, reached or not by the last documents read: memory, not speed
-FLUSH_EVERY_S = 1.0
+BATCHES_UNDER_WAY = 2
+FLUSH_EVERY_S = 5.0  # 0.2 s of work each; what a crash has to apply again, from cached vectors
 QUIET_FLUSH_S = 0.2
 QUIET_UPKEEP_S = 1.0
 RETRY_FIRST_S, RETRY_MOST_S = 0.5, 30.0
@@ -85,7 +86,9 @@ class Indexer:
         self._durable_seq = generation.applied_seq
         self._flushed_at = time.monotonic()
         self._spans: dict[int, int] = {}
-        self._recent: dict[bytes, Float32Array] = {}
+        self._recent: dict[bytes, Float32Array] = {}  # embedded last: nobody's look at the store is as new
+        self._coming: dict[bytes, asyncio.Future[dict[bytes, Float32Array]]] = {}
+        self._turn = asyncio.Lock()
         self._writing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._optimizing = 0
@@ -157,35 +160,41 @@ class Indexer:
             await asyncio.sleep(delay)
 
     async def _follow(self) -> None:
-        """Apply changes for ever, three batches in flight: one prepared, one embedded, one applied."""
+        """Apply changes for ever. Batches overlap: some being embedded, so that no core waits, one being applied."""
         read_seq = self.progress.applied
         preparing: asyncio.Task[_Batch | None] | None = None
-        applying: asyncio.Task[None] | None = None
+        under_way: deque[asyncio.Task[None]] = deque()  # in the order they are applied
         try:
             while True:
                 self._wake.clear()
                 batch = await (preparing or self._prepare(read_seq))
                 preparing = None
                 if batch is None:
-                    if applying is not None:
-                        await applying
-                        applying = None
+                    if not under_way:
+                        await self._rest()
                         continue
-                    await self._rest()
-                    continue
-                read_seq = batch.last_seq
-                preparing = asyncio.create_task(self._prepare(read_seq))
-                await self._embed(batch)
-                if applying is not None:
-                    await applying
-                applying = asyncio.create_task(self._apply(batch))
+                else:
+                    read_seq = batch.last_seq
+                    preparing = asyncio.create_task(self._prepare(read_seq))
+                    before = under_way[-1] if under_way else None
+                    under_way.append(asyncio.create_task(self._carry(batch, before)))
+                while len(under_way) > (0 if batch is None else BATCHES_UNDER_WAY):
+                    await under_way[0]
+                    under_way.popleft()
         except Exception:
-            if applying is not None:  # what is embedded goes in, whatever became of the batch behind it
-                await asyncio.wait({applying})
+            if under_way:  # what is embedded goes in, whatever became of a batch behind it
+                await asyncio.wait(under_way)
             raise
         finally:
-            await _stop(preparing)
-            await _stop(applying)
+            for task in (preparing, *reversed(under_way)):
+                await _stop(task)
+
+    async def _carry(self, batch: _Batch, before: asyncio.Task[None] | None) -> None:
+        """Embed a batch, then apply it once the one before it is applied; not at all where that failed."""
+        await self._embed(batch)
+        if before is not None:
+            await before
+        await self._apply(batch)
 
     async def _rest(self) -> None:
         """Nothing to apply: flush after a moment's quiet, then sleep until told."""
@@ -251,24 +260,43 @@ class Indexer:
         batch.characters += sum(map(len, texts))
 
     async def _embed(self, batch: _Batch) -> None:
-        """Fill `batch.vectors`, embedding only texts whose vector is in no cache, shortest first."""
+        """Fill `batch.vectors`, embedding only texts whose vector is in no cache and that no other batch embeds."""
         fingerprint = brought(self._collection) if self._brings_vectors else self._embedder.fingerprint
-        known = {digest: self._recent[digest] for digest in batch.hashes if digest in self._recent}
-        known |= await self._store.vectors(fingerprint, [d for d in dict.fromkeys(batch.hashes) if d not in known])
-        new = {digest: text for digest, text in zip(batch.hashes, batch.texts, strict=True) if digest not in known}
-        if new and self._brings_vectors:
-            raise NearfieldError(f"{len(new)} brought vectors are missing from the store")
-        order = sorted(new, key=lambda digest: len(new[digest]))
-        slices = [order[start : start + EMBED_SLICE] for start in range(0, len(order), EMBED_SLICE)]
-        async with _Ahead(self._embedder, [[new[digest] for digest in digests] for digests in slices]) as ahead:
-            for digests in slices:
-                # what is indexed is what the cache will give back: an index rebuilt from it is the same index
-                vectors = (await ahead.take()).astype(np.float16).astype(np.float32)
-                await self._store.put_vectors(fingerprint, digests, vectors)
-                known |= zip(digests, vectors, strict=True)
-        self._recent = {digest: known[digest] for digest in order}
+        texts = dict(zip(batch.hashes, batch.texts, strict=True))
+        known = await self._store.vectors(fingerprint, list(texts))
+        while unknown := texts.keys() - known.keys():
+            known |= {digest: self._recent[digest] for digest in unknown if digest in self._recent}
+            awaited = {self._coming[digest] for digest in unknown if digest in self._coming}
+            new = {d: text for d, text in texts.items() if d not in known and d not in self._coming}
+            if new and self._brings_vectors:
+                raise NearfieldError(f"{len(new)} brought vectors are missing from the store")
+            known |= await self._embed_new(fingerprint, new)
+            for other in awaited:
+                known |= await other
         if batch.hashes:
             batch.vectors = await asyncio.to_thread(self._stack, batch, known)
+
+    async def _embed_new(self, fingerprint: str, new: Mapping[bytes, str]) -> dict[bytes, Float32Array]:
+        """Embed texts, shortest first, and keep their vectors; other batches may wait for them meanwhile."""
+        order = sorted(new, key=lambda digest: len(new[digest]))
+        slices = [order[start : start + EMBED_SLICE] for start in range(0, len(order), EMBED_SLICE)]
+        known: dict[bytes, Float32Array] = {}
+        done: asyncio.Future[dict[bytes, Float32Array]] = asyncio.get_running_loop().create_future()
+        self._coming |= dict.fromkeys(order, done)
+        try:
+            texts = [[new[digest] for digest in digests] for digests in slices]
+            async with _Ahead(self._embedder, texts, self._turn) as ahead:
+                for digests in slices:
+                    # what is indexed is what the cache will give back: an index rebuilt from it is the same index
+                    vectors = (await ahead.take()).astype(np.float16).astype(np.float32)
+                    await self._store.put_vectors(fingerprint, digests, vectors)
+                    known |= zip(digests, vectors, strict=True)
+        finally:
+            self._recent = known or self._recent
+            for digest in order:
+                del self._coming[digest]
+            done.set_result(known)  # when it failed only a part: who waits embeds the rest
+        return known
 
     def _stack(self, batch: _Batch, known: dict[bytes, Float32Array]) -> Float32Array:
         stacked = np.stack([known[digest] for digest in batch.hashes])
@@ -281,7 +309,8 @@ class Indexer:
             if self._optimizing or time.monotonic() - self._flushed_at < FLUSH_EVERY_S:
                 return  # a flush would wait for the optimize, and later batches for the flush
             await self._flush()
-        await self._start_upkeep(idle=False)
+        if self.progress.applied < self.progress.latest:  # else what comes next decides: quiet, or an import's own end
+            await self._start_upkeep(idle=False)
 
     async def _write(self, batch: _Batch) -> None:
         # read here, not while preparing: the batch before this one may have changed the same documents
@@ -335,17 +364,25 @@ class Indexer:
 
 
 class _Ahead:
-    """Embeds lists of texts one after the other, each begun before the one before it is taken: no core waits."""
+    """Embeds lists of texts one after the other, each begun before the one before it is taken: no core waits.
 
-    def __init__(self, embedder: Embedder, slices: Sequence[Sequence[str]]) -> None:
-        self._embedder, self._left = embedder, iter(slices)
+    turn: held until the last list is begun, so that batches are embedded one after the other without a gap.
+    """
+
+    def __init__(self, embedder: Embedder, slices: Sequence[Sequence[str]], turn: asyncio.Lock) -> None:
+        self._embedder, self._left, self._turn = embedder, deque(slices), turn
         self._begun: deque[asyncio.Task[Float32Array]] = deque()
+        self._has_turn = False
 
     async def __aenter__(self) -> Self:
+        await self._turn.acquire()
+        self._has_turn = True
         self._begin()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        self._left.clear()
+        self._begin()
         for task in self._begun:
             await _stop(task)
 
@@ -357,9 +394,12 @@ class _Ahead:
         return vectors
 
     def _begin(self) -> None:
-        texts = next(self._left, None)
-        if texts is not None:
+        if self._left:
+            texts = self._left.popleft()
             self._begun.append(asyncio.create_task(self._embedder.embed(texts, role="document")))
+        if not self._left and self._has_turn:
+            self._has_turn = False
+            self._turn.release()
 
 
 async def _stop(task: asyncio.Task[Any] | None) -> None:

@@ -160,7 +160,8 @@ async def test_an_import_cut_short_goes_on_where_it_was(tmp_path: Path, monkeypa
     stored = (await rig.catalog.status("books")).documents
     report = await take_in(rig, path)
     assert counts(report) == (500 - stored, 0, stored, 0)
-    assert sorted(before + rig.embedder.embedded) == sorted(body["text"] for body in numbered(500))
+    assert set(before + rig.embedder.embedded) == {body["text"] for body in numbered(500)}
+    assert len(before + rig.embedder.embedded) - 500 <= 3 * 20  # slices under way when it ended
     await rig.assert_true()
     await rig.close()
 
@@ -185,6 +186,7 @@ class Breaking:
 
 async def test_what_was_read_before_a_file_broke_stays(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH", 10)
+    monkeypatch.setattr(module, "FIRST_BATCH", 10)
     source = Breaking(35)
     with pytest.raises(InvalidFile, match="ends in the middle"):
         await rig.documents.import_sources("books", [source], id_field="id")
