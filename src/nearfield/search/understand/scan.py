@@ -1,0 +1,74 @@
+"""A query under reading: its words, and what is known of the collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date
+
+    from nearfield.domain.filters import Filter
+    from nearfield.domain.understood import PartKind
+    from nearfield.search.understand.fields import Field, Fields
+    from nearfield.search.understand.known import Known
+    from nearfield.search.understand.words import Word
+
+T = TypeVar("T")
+LONGEST_PHRASE: Final = 5  # words of a fixed phrase
+FILLERS: Final = frozenset({":", "=", "is", "of", "are", "a", "an", "be", "to"})
+"""What may stand between a field's name and what is said of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A part found at a word: what it means, and the word it ends before."""
+
+    kind: PartKind
+    field: str
+    end: int
+    where: Filter | None = None
+    sort: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What readers look at. Places are indices of words; beyond the end stands the blank word."""
+
+    words: Sequence[Word]
+    fields: Fields
+    known: Known
+    today: date
+
+    def plain(self, at: int) -> str:
+        return self.words[at].plain if 0 <= at < len(self.words) else ""
+
+    def stem(self, at: int) -> str:
+        return self.words[at].stem if 0 <= at < len(self.words) else ""
+
+    def number(self, at: int) -> float | None:
+        return self.words[at].number if 0 <= at < len(self.words) else None
+
+    def phrase(self, at: int, table: Mapping[str, T]) -> tuple[int, T] | None:
+        """The longest phrase of a table that stands here, and where it ends."""
+        for end in range(min(at + LONGEST_PHRASE, len(self.words)), at, -1):
+            found = table.get(" ".join([word.plain for word in self.words[at:end]]))
+            if found is not None:
+                return end, found
+        return None
+
+    def name(self, at: int) -> tuple[int, tuple[Field, ...]] | None:
+        """The fields that are called by the words here, and where the name ends."""
+        for end in range(min(at + 3, len(self.words)), at, -1):
+            found = self.fields.named.get(tuple([word.stem for word in self.words[at:end]]))
+            if found:
+                return end, found
+        return None
+
+    def past(self, at: int, fillers: frozenset[str] = FILLERS) -> int:
+        """The first place from here on that is no filler; three are passed over at most."""
+        for place in range(at, at + 3):
+            if self.plain(place) not in fillers:
+                return place
+        return at + 3
