@@ -1,6 +1,6 @@
 # Everything runs in a virtual environment inside the checkout; `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help demo weights test test-all check bench docs lock clean
+.PHONY: help demo weights test test-all check bench bench-relevance docs lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +11,7 @@ RUN_READY := $(VENV)/.run-ready
 JOBS ?= 2
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
@@ -50,6 +50,9 @@ docs: $(READY) ## write the generated pages of docs/reference
 
 bench: $(READY) ## measure import, search and engine beside their bare parts
 	$(BIN)/python -m benchmarks
+
+bench-relevance: $(READY) ## measure the ranking on every judged set of ../shared/data
+	$(BIN)/python -m benchmarks.relevance
 
 lock: $(READY) ## pin the newest versions the ranges in pyproject.toml allow
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
