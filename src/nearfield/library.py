@@ -142,6 +142,7 @@ class Database:
         engine: str | None = None,
         index: Mapping[str, Any] | None = None,
         fusion: Mapping[str, Any] | str | None = None,
+        search: Mapping[str, Any] | None = None,
     ) -> CollectionHandle:
         """A collection by name; made when it does not exist, for which `embed` must be given.
 
@@ -149,6 +150,7 @@ class Database:
         `int`, `bool`, `str`, `datetime`, `list[str]`, or a name like `"keyword"`, `"text"`, `"geo"`.
         index: `{"kind": "hnsw", "m": 16, "quantization": "none", "metric": "cosine"}`, any part of it.
         fusion: `{"method": "rrf", "weight": 0.5}` or a method's name; `configure` changes it later.
+        search: `{"weights": {"title": 3}, "language": "english"}`, either; `configure` changes it later.
         Raises CollectionConflict when it exists and what is given here differs, CollectionNotFound, InvalidSchema.
         """
         given = {
@@ -157,6 +159,7 @@ class Database:
             "engine": engine,
             "index": index and dict(index),
             "fusion": fusion,
+            "search": search and dict(search),
         }
         if fields is not None:
             given["fields"] = {name: field_type(value) for name, value in fields.items()}
@@ -197,8 +200,8 @@ async def _ensure(backend: Backend, name: str, body: dict[str, Any]) -> None:
         await backend.catalog.get(name)
     elif await backend.catalog.exists(name):
         known = spec_to_json((await backend.catalog.get(name)).spec)
-        index = known["index"] | body.get("index", {})
-        await backend.catalog.create(spec_from_json(name, known | body | {"index": index}))
+        parts = {key: known[key] | body.get(key, {}) for key in ("index", "search")}
+        await backend.catalog.create(spec_from_json(name, known | body | parts))
     elif "embed" in body:
         await backend.catalog.create(spec_from_json(name, backend.with_defaults(body)))
     else:

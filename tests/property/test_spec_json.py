@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from nearfield.domain.errors import InvalidSchema
 from nearfield.domain.fusion import DEFAULT_WEIGHT, Fusion
-from nearfield.domain.schema import CollectionSpec, FieldType, IndexKind, IndexSettings, Metric, Quantization
+from nearfield.domain.languages import LANGUAGES
+from nearfield.domain.schema import (
+    CollectionSpec,
+    FieldType,
+    IndexKind,
+    IndexSettings,
+    Metric,
+    Quantization,
+    SearchSettings,
+)
 from nearfield.domain.spec_json import spec_from_json, spec_to_json
 from nearfield.domain.templates import Template
 
@@ -26,6 +35,11 @@ indexes = st.builds(
     probes=st.integers(0, 65_536),
     quantization=st.sampled_from(Quantization),
 )
+searches = st.builds(
+    SearchSettings,
+    weights=st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,62}", fullmatch=True), st.integers(1, 10)),
+    language=st.sampled_from(sorted(LANGUAGES)),
+)
 specs = st.builds(
     CollectionSpec,
     name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", fullmatch=True),
@@ -34,6 +48,7 @@ specs = st.builds(
     embedder=st.text(min_size=1),
     engine=st.text(min_size=1),
     index=indexes,
+    search=searches,
     fusion=st.just(Fusion()) | st.builds(Fusion, st.sampled_from(list(DEFAULT_WEIGHT)), st.none() | st.floats(0, 1)),
 )
 

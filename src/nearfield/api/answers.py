@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from nearfield.api.bodies import CollectionSchema, FusionSchema, IndexSchema
+from nearfield.api.bodies import CollectionSchema, FusionSchema, IndexSchema, SearchSchema
 from nearfield.domain.plans import Access, Mode  # noqa: TC001 - pydantic reads them
 from nearfield.domain.spec_json import spec_to_json
 
@@ -75,6 +75,7 @@ class CollectionAnswer(CollectionSchema):
     engine: str
     index: IndexSchema
     fusion: FusionSchema
+    search: SearchSchema
 
 
 class CollectionStatusAnswer(CollectionAnswer):

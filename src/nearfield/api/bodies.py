@@ -112,6 +112,20 @@ class IndexSchema(_Body):
     quantization: Quantization = Quantization.NONE
 
 
+class SearchSchema(_Body):
+    """How documents are searched by words. Documents the request; the domain reads it."""
+
+    weights: dict[str, int] = Field(
+        {}, description="By field, 1 to 10: how much more its words count.", examples=[{"title": 3, "sku": 2}]
+    )
+    language: str = Field(
+        "english", description='Whose stems and stop words are used; "none" compares words as they are.'
+    )
+
+
+SEARCH_TOLD = "How documents are searched by words."
+
+
 class CollectionSchema(_Body):
     """What a collection's documents look like. Documents the request; the domain reads it."""
 
@@ -127,9 +141,11 @@ class CollectionSchema(_Body):
     engine: str | None = Field(None, description="Where the vectors live; the service's default when absent.")
     index: IndexSchema | None = Field(None, description="How the vectors are indexed; HNSW when absent.")
     fusion: FusionSchema | None = Field(None, description=f"{FUSION_TOLD} `auto` when absent.")
+    search: SearchSchema | None = Field(None, description=SEARCH_TOLD)
 
 
 class CollectionChanges(_Body):
     """What can be changed of a collection that exists; null puts a default back. The domain reads it."""
 
     fusion: FusionSchema | None = Field(None, description=FUSION_TOLD)
+    search: SearchSchema | None = Field(None, description=f"{SEARCH_TOLD} The index is built again where it differs.")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from nearfield.domain.errors import InvalidSchema
 from nearfield.domain.fusion import Fusion
+from nearfield.domain.languages import ENGLISH, LANGUAGES
+from nearfield.domain.spelling import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +19,9 @@ if TYPE_CHECKING:
     from nearfield.domain.templates import Template
 
 MAX_FIELDS = 256
-CHANGEABLE = ("fusion",)
-"""Parts of a CollectionSpec that decide how it is searched and not what its index holds: no new generation."""
+CHANGEABLE = ("fusion", "search")
+"""Parts of a CollectionSpec that may be changed later: they leave the vectors as they are."""
+MAX_WEIGHT = 10
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 
@@ -110,6 +113,31 @@ class IndexSettings:
         _within("index.probes", self.probes, 0, 65_536)
 
 
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """How documents are searched by words. A change of any of these builds the index again, from cached vectors.
+
+    weights: by field, 1 to 10; a word in a field of weight 3 counts as often as three in a field of weight 1. A field
+    that is not named weighs 1 where the template embeds it, and is not searched by words where it does not.
+    language: whose stems and stop words are used, `domain.languages.LANGUAGES`; "none" compares words as they are.
+    """
+
+    weights: Mapping[str, int] = field(default_factory=dict)
+    language: str = ENGLISH
+
+    def __post_init__(self) -> None:
+        for name, weight in self.weights.items():
+            if not _FIELD_NAME.match(name):
+                raise InvalidSchema(f"search.weights: {name!r} is no field name", field=f"search.weights.{name}")
+            _within(f"search.weights.{name}", weight, 1, MAX_WEIGHT)
+        if self.language not in LANGUAGES:
+            raise InvalidSchema(
+                f"search.language: {unknown_name('language', self.language, sorted(LANGUAGES))}",
+                field="search.language",
+            )
+        object.__setattr__(self, "weights", MappingProxyType(dict(self.weights)))
+
+
 def _within(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise InvalidSchema(f"{name} is {value}; expected {low} to {high}", field=name)
@@ -135,6 +163,7 @@ class CollectionSpec:
     engine: str = "local"
     index: IndexSettings = field(default_factory=IndexSettings)
     fusion: Fusion = field(default_factory=Fusion)
+    search: SearchSettings = field(default_factory=SearchSettings)
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):

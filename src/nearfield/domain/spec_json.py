@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from nearfield.domain.errors import InvalidSchema
 from nearfield.domain.fusion_json import fusion_from_json, fusion_to_json
+from nearfield.domain.languages import ENGLISH
 from nearfield.domain.schema import (
     CHANGEABLE,
     CollectionSpec,
@@ -20,13 +21,15 @@ from nearfield.domain.schema import (
     IndexSettings,
     Metric,
     Quantization,
+    SearchSettings,
 )
 from nearfield.domain.spelling import nearest_name, shorten, unknown_name
 from nearfield.domain.templates import Template
 from nearfield.domain.values import describe
 
-_KEYS: Final = ("embed", "fields", "embedder", "engine", "index", "fusion")
+_KEYS: Final = ("embed", "fields", "embedder", "engine", "index", "fusion", "search")
 _INDEX_KEYS: Final = tuple(one.name for one in dataclasses.fields(IndexSettings))
+_SEARCH_KEYS: Final = ("weights", "language")
 _PYTHON_TYPES: Final[Mapping[type, FieldType]] = {
     str: FieldType.KEYWORD,
     int: FieldType.INT,
@@ -71,6 +74,8 @@ def spec_from_json(name: str, obj: object) -> CollectionSpec:
         settings["index"] = _index(given["index"])
     if "fusion" in given:
         settings["fusion"] = fusion_from_json(given["fusion"], InvalidSchema)
+    if "search" in given:
+        settings["search"] = _search(given["search"])
     return CollectionSpec(name, Template(_string(given["embed"], "embed")), **settings)
 
 
@@ -85,6 +90,7 @@ def spec_to_json(spec: CollectionSpec) -> dict[str, Any]:
         "index": {key: getattr(index, key) for key in _INDEX_KEYS}
         | {"kind": index.kind.value, "metric": index.metric.value, "quantization": index.quantization.value},
         "fusion": fusion_to_json(spec.fusion),
+        "search": {"weights": dict(spec.search.weights), "language": spec.search.language},
     }
 
 
@@ -154,6 +160,17 @@ def _index(value: object) -> IndexSettings:
         if not isinstance(number, StrEnum) and (isinstance(number, bool) or not isinstance(number, int)):
             raise InvalidSchema(f"index.{key}: expected a whole number, got {describe(number)}", field=f"index.{key}")
     return IndexSettings(**settings)
+
+
+def _search(value: object) -> SearchSettings:
+    settings = _object(value, _SEARCH_KEYS, "search")
+    weights = _object(settings.get("weights", {}), None, "search.weights")
+    for name, weight in weights.items():
+        if isinstance(weight, bool) or not isinstance(weight, int):
+            path = f"search.weights.{name}"
+            raise InvalidSchema(f"{path}: expected a whole number, got {describe(weight)}", field=path)
+    language = _string(settings.get("language", ENGLISH), "search.language")
+    return SearchSettings(weights, language.casefold())
 
 
 def _choice(value: object, choices: type[_Choice], path: str) -> _Choice:

@@ -41,17 +41,18 @@ class Template:
 
     def render(self, body: Mapping[str, Any]) -> str:
         """The text for one document, stripped of surrounding white space; empty when every named field is blank."""
-        if not any(_text(body.get(name)).strip() for name in self.fields):
+        if not any(field_text(body.get(name)).strip() for name in self.fields):
             return ""
         return _PART.sub(lambda part: _place(part, body), self.source).strip()
 
 
 def _place(part: re.Match[str], body: Mapping[str, Any]) -> str:
     name = part.group(1)
-    return _text(body.get(name)) if name else part.group(0)[0]
+    return field_text(body.get(name)) if name else part.group(0)[0]
 
 
-def _text(value: object) -> str:
+def field_text(value: object) -> str:
+    """A field's value as a template renders it; empty for null."""
     match value:
         case None:
             return ""
@@ -60,8 +61,8 @@ def _text(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case list() | tuple():
-            return ", ".join(_text(item) for item in value)
+            return ", ".join(field_text(item) for item in value)
         case dict():
-            return ", ".join(_text(item) for item in value.values())
+            return ", ".join(field_text(item) for item in value.values())
         case _:
             return str(value)

@@ -6,7 +6,7 @@ import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final
 
-from nearfield.engines.words import terms, without_stop_words
+from nearfield.domain.languages import ENGLISH, terms, without_stop_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,8 @@ class Bm25:
     ln(1 + (N - n + 0.5) / (n + 0.5)), which is never negative.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, language: str = ENGLISH) -> None:
+        self._language = language
         self._postings: dict[str, dict[int, int]] = defaultdict(dict)
         self._words: dict[int, Counter[str]] = {}
         self._total = 0
@@ -30,7 +31,7 @@ class Bm25:
     def put(self, key: int, text: str) -> None:
         """Hold `text` under `key`, in place of what was there."""
         self.remove(key)
-        words = Counter(terms(text))
+        words = Counter(terms(text, self._language))
         self._words[key] = words
         self._total += words.total()
         for word, times in words.items():
@@ -52,7 +53,8 @@ class Bm25:
         """Scores above 0 of the keys that hold any of the query's words and pass. A word given twice counts twice."""
         found: dict[int, float] = defaultdict(float)
         mean = self._total / max(1, len(self._words))
-        for word, times in Counter(terms(without_stop_words(query))).items():
+        asked = Counter(terms(without_stop_words(query, self._language), self._language))
+        for word, times in asked.items():
             postings = self._postings.get(word, {})
             idf = math.log(1 + (len(self._words) - len(postings) + 0.5) / (len(postings) + 0.5))
             for key, frequency in postings.items():

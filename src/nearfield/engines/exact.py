@@ -2,7 +2,6 @@
 
 Its answers are right by construction: float64 arithmetic, filters by `domain.filters.matches`, ties by key. It holds
 all rows in memory and a search costs time in proportion to them, so it fits collections of up to some 100,000 rows.
-Its words are lower-cased, freed of accents and made singular (the "S" stemmer), not fully stemmed.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import numpy as np
 
 from nearfield.domain import filters
 from nearfield.domain.errors import EngineUnavailable, UnsupportedByEngine
+from nearfield.domain.languages import LANGUAGES
 from nearfield.domain.schema import IndexKind, Metric
 from nearfield.engines.bm25 import Bm25
 from nearfield.engines.durable import disk_errors, sync_folder, tree_bytes
@@ -46,6 +46,7 @@ _CAPABILITIES = EngineCapabilities(
     kinds=frozenset({IndexKind.FLAT}),
     filters=EVERY_FILTER,
     lexical=True,
+    languages=LANGUAGES,
     exact=True,
     effort=False,
     durable=True,
@@ -218,7 +219,7 @@ class _Rows:
         self._slots: dict[int, int] = {}
         self._row: list[Row] = []
         self._text: list[str] = []
-        self._words = Bm25()
+        self._words = Bm25(spec.language)
 
     def __len__(self) -> int:
         return len(self._slots)

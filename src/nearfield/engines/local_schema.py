@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import platform
@@ -16,6 +17,7 @@ import numpy as np
 from nearfield.domain import filters
 from nearfield.domain.errors import MissingDependency, UnsupportedByEngine
 from nearfield.domain.filters import GeoPoint
+from nearfield.domain.languages import ENGLISH, LANGUAGES, NONE
 from nearfield.domain.schema import FieldType, IndexKind, Metric, Quantization
 from nearfield.engines.local_filters import SLICE, column, encode_text, longitude_column
 from nearfield.engines.ranking import EVERY_FILTER
@@ -57,6 +59,7 @@ def capabilities(system: str, machine: str) -> EngineCapabilities:
         quantizations=MappingProxyType(quantizations),
         filters=EVERY_FILTER - {filters.GeoRadius},
         lexical=True,
+        languages=LANGUAGES,
         exact=True,
         effort=True,
         durable=True,
@@ -128,7 +131,7 @@ def collection_schema(spec: IndexSpec) -> Any:
             TEXT,
             kinds.STRING,
             nullable=True,
-            index_param=zvec.FtsIndexParam("standard", ["lowercase", "ascii_folding", "stemmer"]),
+            index_param=_text_param(spec.language),
         ),
         indexed(SLICE, kinds.INT64),
     ]
@@ -141,6 +144,15 @@ def collection_schema(spec: IndexSpec) -> Any:
             columns.append(indexed(longitude_column(name), kinds.DOUBLE))
     vector = zvec.VectorSchema(VECTOR, kinds.VECTOR_FP32, spec.dimension, index_param=_index_param(spec.settings))
     return zvec.CollectionSchema(spec.name, fields=columns, vectors=vector)
+
+
+def _text_param(language: str) -> Any:
+    """The same words as `domain.languages.terms`."""
+    zvec = sdk()
+    if language == NONE:
+        return zvec.FtsIndexParam("standard", ["lowercase", "ascii_folding"])
+    order = ["ascii_folding", "stemmer"] if language == ENGLISH else ["stemmer", "ascii_folding"]
+    return zvec.FtsIndexParam("standard", ["lowercase", *order], json.dumps({"stemmer_lang": language}))
 
 
 _COLUMN_TYPES: Final = MappingProxyType(

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from nearfield.domain.errors import EngineUnavailable, UnsupportedByEngine
+from nearfield.domain.languages import without_stop_words
 from nearfield.domain.schema import IndexKind, Metric, Quantization
 from nearfield.engines.local_filters import NOTHING, SLICE
 from nearfield.engines.local_schema import SLICES, TEXT, VECTOR, query_param, sdk, utf8
 from nearfield.engines.ranking import no_matches, ranked
-from nearfield.engines.words import without_stop_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ class Searcher:
 
     def lexical(self, text: str, *, limit: int, where: str | None) -> Matches:
         """The rows that hold any of the words."""
-        limit, words = self._affordable(limit), utf8(without_stop_words(text))
+        limit, words = self._affordable(limit), utf8(without_stop_words(text, self._spec.language))
         if not limit or not words.strip():
             return no_matches()
         zvec = sdk()

@@ -41,4 +41,12 @@ def check_stored_spec(folder: Path, spec: IndexSpec, *, layout: int) -> None:
 def _as_json(spec: IndexSpec, layout: int) -> dict[str, Any]:
     settings = {name: str(value) if isinstance(value, str) else value for name, value in asdict(spec.settings).items()}
     fields = {name: str(kind) for name, kind in spec.fields.items()}
-    return {"layout": layout, "name": spec.name, "dimension": spec.dimension, "settings": settings, "fields": fields}
+    return {
+        "layout": layout,
+        "name": spec.name,
+        "dimension": spec.dimension,
+        "settings": settings,
+        "fields": fields,
+        "language": spec.language,
+        "texts": spec.texts,
+    }

@@ -77,12 +77,18 @@ class Catalog:
     async def configure(self, name: str, changes: Mapping[str, Any]) -> Collection:
         """Change what may be changed of a collection (see `changed_spec`); the next search goes by it.
 
-        Raises CollectionNotFound, InvalidSchema.
+        Where its texts are to be searched by words another way, the index is built again from the store and the cached
+        vectors; until then searches find what is indexed so far.
+        Raises CollectionNotFound, InvalidSchema, UnsupportedByEngine.
         """
         collection = await self.get(name)
+        if "search" in changes:
+            await self._generations.validate(changed_spec(collection.spec, changes))
         changed = await self._store.respec(collection, lambda spec: changed_spec(spec, changes))
         self._changes += 1
         self._known[name] = changed
+        if changed.spec.search != collection.spec.search:
+            await self._generations.reopen(changed)
         return changed
 
     async def drop(self, name: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nearfield.domain.collections import GenerationState
 from nearfield.domain.errors import IndexDamaged, InvalidSetting, NearfieldError, ShuttingDown
 from nearfield.indexing.indexer import Indexer
+from nearfield.indexing.lexical_text import lexical_recipe
 from nearfield.protocols.engine import IndexSpec, check_spec
 from nearfield.protocols.store import NewGeneration
 
@@ -125,6 +126,13 @@ class Generations:
             self._open[collection.id] = await self._open_live(collection)
             return self._open[collection.id]
 
+    async def reopen(self, collection: Collection) -> OpenGeneration:
+        """Close the live index and open it for the collection as it is now, building it again where it differs."""
+        async with self._locks.setdefault(collection.id, asyncio.Lock()):
+            await self._close_one(collection.id)
+            self._open[collection.id] = await self._open_live(collection)
+            return self._open[collection.id]
+
     async def drop(self, collection: Collection) -> None:
         """Close the collection, remove the indexes of all its generations, and have the store forget it.
 
@@ -208,4 +216,11 @@ class Generations:
 
 
 def _index_spec(name: str, dimension: int, spec: CollectionSpec, settings: IndexSettings) -> IndexSpec:
-    return IndexSpec(name=name, dimension=dimension, settings=settings, fields=spec.fields)
+    return IndexSpec(
+        name=name,
+        dimension=dimension,
+        settings=settings,
+        fields=spec.fields,
+        language=spec.search.language,
+        texts=lexical_recipe(spec),
+    )

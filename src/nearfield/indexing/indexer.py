@@ -21,6 +21,7 @@ from nearfield.domain.documents import ChangeKind, chunk_key, text_hash
 from nearfield.domain.errors import NearfieldError
 from nearfield.domain.rows import row_of
 from nearfield.indexing.chunking import Chunker
+from nearfield.indexing.lexical_text import lexical_texts
 from nearfield.indexing.progress import Progress
 from nearfield.protocols.engine import check_vectors
 from nearfield.protocols.store import brought
@@ -56,7 +57,8 @@ class _Batch:
     last_seq: int
     keys: list[int] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)  # as embedded
+    lexical: list[str] = field(default_factory=list)  # as searched by words
     hashes: list[bytes] = field(default_factory=list)
     passages: dict[int, int] = field(default_factory=dict)  # by document key; 0: the document is gone
     characters: int = 0
@@ -251,6 +253,7 @@ class Indexer:
         passages = [[text] for text in texts] if self._brings_vectors else self._chunker.split(texts)
         for document, pieces in zip(documents, passages, strict=True):
             row = row_of(document.body, self._collection.spec.fields)
+            batch.lexical += lexical_texts(self._collection.spec, document.body, pieces)
             for ordinal, piece in enumerate(pieces):
                 batch.keys.append(chunk_key(document.key, ordinal))
                 batch.rows.append(row)
@@ -327,7 +330,7 @@ class Indexer:
             await self._index.delete(np.array(removed, dtype=np.int64))
         if batch.vectors is not None:
             keys = np.array(batch.keys, dtype=np.int64)
-            await self._index.upsert(keys, batch.vectors, batch.rows, batch.texts)
+            await self._index.upsert(keys, batch.vectors, batch.rows, batch.lexical)
         self._spans |= settled
         self._writes += 1
 

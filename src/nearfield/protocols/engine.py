@@ -13,6 +13,7 @@ import numpy as np
 
 from nearfield.domain.errors import DimensionMismatch, InvalidVector, UnsupportedByEngine
 from nearfield.domain.filters import Filter, walk
+from nearfield.domain.languages import ENGLISH
 from nearfield.domain.schema import FieldType, IndexKind, Metric, Quantization
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class EngineCapabilities:
 
     metrics, kinds: what `IndexSpec.settings` may ask. quantizations: per kind; a kind absent here knows only `none`.
     filters: node types `where` may hold. Geo nodes are claimed like others.
-    lexical: BM25 over the rows' text. exact: exhaustive search on request. effort: efSearch, or its like, per query.
+    lexical: BM25 over the rows' text. languages: what `IndexSpec.language` may ask where there is lexical search.
+    exact: exhaustive search on request. effort: efSearch, or its like, per query.
     durable: `flush` survives kill -9. max_dimension: components.
     """
 
@@ -40,6 +42,7 @@ class EngineCapabilities:
     quantizations: Mapping[IndexKind, frozenset[Quantization]] = field(default_factory=dict)
     filters: frozenset[type[Filter]] = frozenset()
     lexical: bool = False
+    languages: frozenset[str] = frozenset({ENGLISH})
     exact: bool = False
     effort: bool = False
     durable: bool = False
@@ -50,13 +53,17 @@ class EngineCapabilities:
 class IndexSpec:
     """What an index is to be. `name` is unique within the engine: letters, digits and `_`.
 
-    fields: the fields rows may hold; nothing else is ever filtered on.
+    fields: the fields rows may hold; nothing else is ever filtered on. language: whose stems and stop words lexical
+    search uses, one of `domain.languages.LANGUAGES`. texts: how the rows' texts were made of documents; an index whose
+    texts were made another way is another index.
     """
 
     name: str
     dimension: int
     settings: IndexSettings
     fields: Mapping[str, FieldType]
+    language: str = ENGLISH
+    texts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +202,9 @@ def check_spec(engine: str, capabilities: EngineCapabilities, spec: IndexSpec) -
     quantizations = capabilities.quantizations.get(settings.kind, frozenset({Quantization.NONE}))
     if settings.quantization not in quantizations:
         raise _refusal(engine, "index.quantization", f"{settings.quantization} with {settings.kind}", quantizations)
+    if spec.language != ENGLISH and not (capabilities.lexical and spec.language in capabilities.languages):
+        known = capabilities.languages if capabilities.lexical else frozenset({ENGLISH})
+        raise _refusal(engine, "search.language", spec.language, known)
     if not 1 <= spec.dimension <= capabilities.max_dimension:
         raise UnsupportedByEngine(
             f"engine {engine} holds 1 to {capabilities.max_dimension} dimensions, not {spec.dimension}",

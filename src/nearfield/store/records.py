@@ -11,7 +11,15 @@ from nearfield.domain.collections import Collection, Generation, GenerationState
 from nearfield.domain.documents import StoredDocument
 from nearfield.domain.errors import InvalidDocument
 from nearfield.domain.fusion_json import fusion_from_json, fusion_to_json
-from nearfield.domain.schema import CollectionSpec, FieldType, IndexKind, IndexSettings, Metric, Quantization
+from nearfield.domain.schema import (
+    CollectionSpec,
+    FieldType,
+    IndexKind,
+    IndexSettings,
+    Metric,
+    Quantization,
+    SearchSettings,
+)
 from nearfield.domain.templates import Template
 
 if TYPE_CHECKING:
@@ -28,6 +36,7 @@ def spec_text(spec: CollectionSpec) -> str:
             "engine": spec.engine,
             "index": asdict(spec.index),
             "fusion": fusion_to_json(spec.fusion),
+            "search": {"weights": dict(spec.search.weights), "language": spec.search.language},
         }
     ).decode()
 
@@ -43,6 +52,7 @@ def spec_of(name: str, text: str) -> CollectionSpec:
         engine=stored["engine"],
         index=_index_of(stored["index"]),
         fusion=fusion_from_json(stored.get("fusion", {})),
+        search=SearchSettings(**stored.get("search", {})),  # older ones have none
     )
 
 

@@ -29,7 +29,9 @@ from nearfield.domain.errors import (
     UnsupportedByEngine,
 )
 from nearfield.domain.filters import Eq, Gte, matches
+from nearfield.domain.languages import ENGLISH, LANGUAGES, terms, without_stop_words
 from nearfield.domain.schema import IndexKind, Metric, Quantization
+from nearfield.domain.words import WORD
 from nearfield.testing import bookshop
 from nearfield.testing.engine_checks import (
     check_all_found,
@@ -46,6 +48,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nearfield.protocols.engine import VectorEngine, VectorIndex
+
+TEXTS = (
+    "WH-1000XM4 wh1000xm4",
+    "Running runs in houses",
+    "Die Häuser und das Haus",
+    "Les créées et la création",
+    "Книгами книга и",
+    "nações nação",
+    "Wi-Fi AC/DC foo_bar 3.5mm",
+)
 
 _WRITER = """
 import asyncio, importlib, sys
@@ -295,6 +307,26 @@ class EngineSuite:
             assert found.keys.tolist() == bookshop.keys()[expected[:4]].tolist()
         await books.delete(bookshop.keys()[17:18])
         assert len(await books.lexical("number17", limit=1)) == 0
+
+    @pytest.mark.parametrize("language", sorted(LANGUAGES))
+    async def test_a_language_is_stemmed_or_refused(self, engine: VectorEngine, language: str) -> None:
+        spec = replace(spec_of(plainest(engine)), language=language)
+        claimed = engine.capabilities
+        if language != ENGLISH and not (claimed.lexical and language in claimed.languages):
+            with pytest.raises(UnsupportedByEngine, match="language"):
+                await engine.create(spec)
+        elif claimed.lexical:
+            index = await engine.create(spec)
+            keys = bookshop.keys()[: len(TEXTS)]
+            await index.upsert(keys, bookshop.vectors()[: len(keys)], [{} for _ in TEXTS], TEXTS)
+            for text in TEXTS:
+                for word in WORD.findall(text):
+                    found = await index.lexical(word, limit=len(TEXTS))
+                    asked = terms(without_stop_words(word, language), language)
+                    expected = [
+                        key for key, held in zip(keys, TEXTS, strict=True) if {*asked} & {*terms(held, language)}
+                    ]
+                    assert sorted(found.keys.tolist()) == expected, (language, word)
 
     async def test_searches_go_on_beside_writes_and_upkeep(self, books: VectorIndex) -> None:
         async def search() -> None:

@@ -36,7 +36,7 @@ def test_a_full_body() -> None:
 
 def test_what_is_left_out_or_null_takes_the_default() -> None:
     short = CollectionSpec("c", Template("{a}"))
-    nulls = dict.fromkeys(("fields", "embedder", "engine", "index", "fusion"))
+    nulls = dict.fromkeys(("fields", "embedder", "engine", "index", "fusion", "search"))
     assert spec_from_json("c", {"embed": "{a}"}) == spec_from_json("c", {"embed": "{a}", **nulls}) == short
 
 
@@ -58,6 +58,7 @@ def test_every_setting_is_written_out_as_plain_json() -> None:
             "quantization": "none",
         },
         "fusion": {"method": "auto", "weight": None},
+        "search": {"weights": {}, "language": "english"},
     }
     assert {type(value) for value in (*body["index"].values(), *body["fields"].values())} == {str, int}
 
@@ -67,6 +68,11 @@ def test_every_setting_is_written_out_as_plain_json() -> None:
     [
         ({"embed": None}, "embed", "embed is missing"),
         ({"embed": ""}, "embed", "embed: expected a string"),
+        ({"search": {"weight": {}}}, "search.weight", "did you mean 'weights'"),
+        ({"search": {"weights": {"title": 0}}}, "search.weights.title", "expected 1 to 10"),
+        ({"search": {"weights": {"title": 1.5}}}, "search.weights.title", "expected a whole number"),
+        ({"search": {"weights": {"a b": 2}}}, "search.weights.a b", "no field name"),
+        ({"search": {"language": "german "}}, "search.language", "did you mean 'german'"),
         ({"embed": "{"}, "embed", "lone '{'"),
         ({"embed": ["{a}"]}, "embed", "embed: expected a string, got a list"),
         ({"feilds": {}}, "feilds", "unknown key 'feilds'; did you mean 'fields'? known: embed, fields"),

@@ -15,7 +15,7 @@ from nearfield.domain.errors import (
     ShuttingDown,
     UnsupportedByEngine,
 )
-from nearfield.domain.schema import IndexKind, IndexSettings, Quantization
+from nearfield.domain.schema import IndexKind, IndexSettings, Quantization, SearchSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -329,4 +329,36 @@ async def test_a_close_waits_for_what_a_write_is_opening(tmp_path: Path) -> None
     await rig.close()
     rig = await Rig.open(tmp_path)
     await rig.assert_true()
+    await rig.close()
+
+
+@pytest.mark.parametrize("engine", ["exact", "local"])
+async def test_other_search_settings_build_the_index_again_without_embedding(tmp_path: Path, engine: str) -> None:
+    await filled(tmp_path, engine)
+    rig = await Rig.open(tmp_path)
+    await rig.live()
+    before = rig.engines[engine].created
+    await rig.catalog.configure("books", {"search": {"weights": {"text": 2}}})
+    await rig.documents.wait("books")
+    await rig.assert_true()
+    assert rig.engines[engine].created == before + 1
+    await rig.catalog.configure("books", {"search": {"weights": {"text": 2}}, "fusion": "rrf"})
+    assert rig.engines[engine].created == before + 1
+    assert rig.embedder.embedded == []
+    await rig.close()
+
+
+async def test_texts_are_searched_in_the_language_chosen(tmp_path: Path) -> None:
+    rig = await Rig.open(tmp_path)
+    await rig.catalog.create(spec(search=SearchSettings(language="german")))
+    await rig.text("1", "die Häuser")
+    await rig.documents.wait("books")
+    found = (await rig.live()).index
+    assert len(await found.lexical("Haus", limit=1)) == 1
+    assert len(await found.lexical("die", limit=1)) == 0
+    await rig.catalog.configure("books", {"search": None})
+    await rig.documents.wait("books")
+    found = (await rig.live()).index
+    assert len(await found.lexical("Haus", limit=1)) == 0
+    assert len(await found.lexical("die", limit=1)) == 1
     await rig.close()

@@ -57,7 +57,10 @@ async def show_collection(name: str, backend: Running) -> Response:
 
 @router.patch("/v1/collections/{name}", responses={200: {"model": CollectionAnswer}})
 async def change_collection(name: str, body: _Changes, backend: Running) -> Response:
-    """Change how a collection is searched; the next search goes by it. What its index holds stays as it was made."""
+    """Change how a collection is searched; the next search goes by it.
+
+    Where `search` changes, the index is built again from the cached vectors, and finds what it holds so far.
+    """
     return await json_response(collection_json(await backend.catalog.configure(name, body)))
 
 
