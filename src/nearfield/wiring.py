@@ -21,7 +21,7 @@ from nearfield.domain.errors import (
     UnsupportedByEngine,
 )
 from nearfield.domain.queries import Search
-from nearfield.domain.schema import IndexKind
+from nearfield.domain.schema import GIVEN_VECTORS, IndexKind
 from nearfield.indexing.catalog import Catalog
 from nearfield.indexing.documents import Documents
 from nearfield.indexing.generations import Generations
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("nearfield")
 
 ENGINE_GROUP = "nearfield.engines"
-GIVEN_PREFIX = "vectors:"
 SENTENCE_TRANSFORMERS_PREFIX = "sentence-transformers:"
 
 
@@ -113,7 +112,7 @@ def build_embedder(name: str, settings: Settings) -> Embedder:
     Queries are batched across concurrent requests and their vectors kept; documents go straight through.
     Raises ModelUnknown, ModelUnreachable, ModelDamaged, MissingDependency, InvalidSetting.
     """
-    if name.startswith(GIVEN_PREFIX):
+    if name.startswith(GIVEN_VECTORS):
         from nearfield.embedders.given import GivenVectors
 
         return GivenVectors.named(name)
@@ -231,7 +230,7 @@ class Backend:
             try:
                 live = await self.generations.live(collection)
                 await live.embedder.warm()
-                if not collection.spec.embedder.startswith(GIVEN_PREFIX):
+                if not collection.spec.brings_vectors:
                     await self.searches.search(collection.name, Search(query="warm", limit=1))
             except NearfieldError as exc:
                 if exc.retryable:
