@@ -267,12 +267,16 @@ class CollectionHandle:
         mode: Mode | str | None = None,
         exact: bool = False,
         ef: int | None = None,
+        cursor: str | None = None,
+        explain: bool = False,
     ) -> Answer:
         """Find documents by meaning and words. Iterate over the answer for its hits, best first; `plan` tells how.
 
         mode: "hybrid" (default for a query), "semantic" (default for a vector) or "lexical". exact: compare every
         vector. ef: candidates the index keeps while searching; more is slower and finds more.
-        Always min(limit, matching documents) hits. Raises InvalidRequest, InvalidFilter.
+        cursor: that of an earlier answer, for the page that follows it; the question may be left out.
+        explain: tell in each hit's `parts` and in `explanation` what every stage did.
+        Always min(limit, matching documents) hits. Raises InvalidRequest, InvalidFilter, InvalidCursor, CursorExpired.
         """
         ask = Search(
             query=query,
@@ -284,6 +288,8 @@ class CollectionHandle:
             exact=exact,
             effort=ef,
             min_seq=self._written_seq,
+            cursor=cursor,
+            explain=explain,
         )
         return self._loop.run(self._backend.searches.search(self.name, ask))
 
@@ -296,8 +302,15 @@ class CollectionHandle:
         unlike_texts: str | Sequence[str] = (),
         where: Where | None = None,
         limit: int = 10,
+        offset: int = 0,
+        exact: bool = False,
+        cursor: str | None = None,
+        explain: bool = False,
     ) -> Answer:
-        """Find documents like some documents or texts, and unlike others. The documents named are never hits."""
+        """Find documents like some documents or texts, and unlike others. The documents named are never hits.
+
+        offset, exact, cursor, explain: as in `search`.
+        """
         ask = Similar(
             ids=_several(ids),
             texts=_several(texts),
@@ -305,7 +318,11 @@ class CollectionHandle:
             unlike_texts=_several(unlike_texts),
             where=None if where is None else parse_where(where),
             limit=limit,
+            offset=offset,
+            exact=exact,
             min_seq=self._written_seq,
+            cursor=cursor,
+            explain=explain,
         )
         return self._loop.run(self._backend.searches.similar(self.name, ask))
 

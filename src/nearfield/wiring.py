@@ -25,6 +25,7 @@ from nearfield.domain.schema import GIVEN_VECTORS, IndexKind
 from nearfield.indexing.catalog import Catalog
 from nearfield.indexing.documents import Documents
 from nearfield.indexing.generations import Generations
+from nearfield.search.cursors import Cursors
 from nearfield.search.service import SearchService
 from nearfield.sources.files import open_source
 
@@ -290,6 +291,7 @@ async def open_backend(settings: Settings) -> Backend:
             catalog.get,
             search_timeout_s=settings.search_timeout_s,
             wait_timeout_s=settings.wait_timeout_s,
+            cursors=Cursors(budget_bytes=settings.cursor_bytes, idle_s=settings.cursor_idle_s),
         )
         stack.push_async_callback(searches.close)
         return Backend(settings, store, catalog, documents, searches, embedders, generations, stack.pop_all())

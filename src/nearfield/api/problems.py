@@ -80,6 +80,8 @@ STATUS: Final[Mapping[type[NearfieldError], Kind]] = {
     errors.InvalidSetting: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid setting"),
     errors.InvalidFile: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid file"),
     errors.UnsupportedByEngine: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "not supported by the engine"),
+    errors.InvalidCursor: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid cursor"),
+    errors.CursorExpired: Kind(HTTPStatus.GONE, "cursor expired"),
     errors.ModelUnknown: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "unknown model"),
     errors.MissingDependency: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "optional part not installed"),
     InvalidJson: Kind(HTTPStatus.BAD_REQUEST, "body is not JSON"),

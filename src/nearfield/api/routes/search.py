@@ -16,6 +16,7 @@ from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search, Similar
 from nearfield.observe import metrics
 from nearfield.observe.logging import request_id
+from nearfield.settings import Settings
 
 router = APIRouter(route_class=JsonRoute, tags=["search"])
 
@@ -25,11 +26,16 @@ _MANY_HITS = 100  # written in a thread beyond
 @router.post("/v1/collections/{name}/search", responses={200: {"model": SearchAnswer}})
 async def search(name: str, body: SearchBody, backend: Running) -> Response:
     """Find documents by meaning, by words, or both, among those that pass a filter. The plan tells what was done."""
-    settings = backend.settings
+    ask = read_search(body, backend.settings)
+    return await _response(await backend.searches.search(name, ask), body.fields)
+
+
+def read_search(body: SearchBody, settings: Settings) -> Search:
+    """The question a body asks. Raises InvalidRequest, InvalidFilter."""
     check_window(body.limit, body.offset, settings)
     with np.errstate(over="ignore"):  # a number beyond float32 becomes an infinity, which is refused by name
         vector = None if body.vector is None else np.asarray(body.vector, dtype=np.float32)
-    ask = Search(
+    return Search(
         query=body.query,
         vector=vector,
         where=read_filter(body.filter, settings),
@@ -39,8 +45,9 @@ async def search(name: str, body: SearchBody, backend: Running) -> Response:
         exact=body.exact,
         effort=body.ef,
         min_seq=body.min_seq,
+        cursor=body.cursor,
+        explain=body.explain,
     )
-    return await _response(await backend.searches.search(name, ask), body.fields)
 
 
 @router.post("/v1/collections/{name}/similar", responses={200: {"model": SearchAnswer}})
@@ -58,6 +65,8 @@ async def similar(name: str, body: SimilarBody, backend: Running) -> Response:
         offset=body.offset,
         exact=body.exact,
         min_seq=body.min_seq,
+        cursor=body.cursor,
+        explain=body.explain,
     )
     return await _response(await backend.searches.similar(name, ask), body.fields)
 
