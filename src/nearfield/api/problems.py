@@ -100,6 +100,7 @@ STATUS: Final[Mapping[type[NearfieldError], Kind]] = {
     errors.IndexMissing: Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "index missing", _HIDDEN),
     errors.EngineUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "engine unavailable", _HIDDEN),
     errors.EmbedderUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "embedder unavailable", _HIDDEN),
+    errors.RerankerUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "reranker unavailable", _HIDDEN),
     errors.StoreUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "store unavailable", _HIDDEN),
     errors.DiskFull: Kind(HTTPStatus.INSUFFICIENT_STORAGE, "disk full", _HIDDEN, 60),
     errors.IndexLagging: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "index still catching up"),

@@ -182,6 +182,13 @@ class EmbedderUnavailable(NearfieldError):
     retryable = True
 
 
+class RerankerUnavailable(NearfieldError):
+    """The reranker did not answer, or answered with a failure of its own."""
+
+    code = "reranker_unavailable"
+    retryable = True
+
+
 class StoreUnavailable(NearfieldError):
     """The database did not answer, or refused the transaction."""
 
