@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import inspect
 import threading
 from collections.abc import Mapping
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -22,10 +24,14 @@ from nearfield.domain.errors import (
 )
 from nearfield.domain.filter_json import parse_json
 from nearfield.domain.filter_text import parse_text
+from nearfield.domain.judgments import Judgment
 from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search, Similar
 from nearfield.domain.spec_json import field_type, spec_from_json, spec_to_json
+from nearfield.domain.spelling import unknown_name
 from nearfield.protocols.source import SourceRow
+from nearfield.quality.judged_files import assemble, read_judged
+from nearfield.quality.measures import MEASURES
 from nearfield.settings import load_settings
 from nearfield.wiring import open_backend, open_files
 
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
     from nearfield.domain.documents import Float32Array, StoredDocument, WriteReceipt
     from nearfield.domain.filters import Filter
     from nearfield.domain.hits import Answer
+    from nearfield.domain.judgments import Evaluation, JudgedSet
     from nearfield.domain.reports import CheckReport, CollectionStatus, ImportProgress, ImportReport, UpsertResult
     from nearfield.wiring import Backend
 
@@ -267,31 +274,15 @@ class CollectionHandle:
         mode: Mode | str | None = None,
         exact: bool = False,
         ef: int | None = None,
-        cursor: str | None = None,
-        explain: bool = False,
     ) -> Answer:
         """Find documents by meaning and words. Iterate over the answer for its hits, best first; `plan` tells how.
 
         mode: "hybrid" (default for a query), "semantic" (default for a vector) or "lexical". exact: compare every
         vector. ef: candidates the index keeps while searching; more is slower and finds more.
-        cursor: that of an earlier answer, for the page that follows it; the question may be left out.
-        explain: tell in each hit's `parts` and in `explanation` what every stage did.
-        Always min(limit, matching documents) hits. Raises InvalidRequest, InvalidFilter, InvalidCursor, CursorExpired.
+        Always min(limit, matching documents) hits. Raises InvalidRequest, InvalidFilter.
         """
-        ask = Search(
-            query=query,
-            vector=None if vector is None else _vector(vector),
-            where=None if where is None else parse_where(where),
-            limit=limit,
-            offset=offset,
-            mode=None if mode is None else parse_mode(mode),
-            exact=exact,
-            effort=ef,
-            min_seq=self._written_seq,
-            cursor=cursor,
-            explain=explain,
-        )
-        return self._loop.run(self._backend.searches.search(self.name, ask))
+        ask = question(query, vector=vector, where=where, limit=limit, offset=offset, mode=mode, exact=exact, ef=ef)
+        return self._loop.run(self._backend.searches.search(self.name, replace(ask, min_seq=self._written_seq)))
 
     def similar(
         self,
@@ -302,15 +293,8 @@ class CollectionHandle:
         unlike_texts: str | Sequence[str] = (),
         where: Where | None = None,
         limit: int = 10,
-        offset: int = 0,
-        exact: bool = False,
-        cursor: str | None = None,
-        explain: bool = False,
     ) -> Answer:
-        """Find documents like some documents or texts, and unlike others. The documents named are never hits.
-
-        offset, exact, cursor, explain: as in `search`.
-        """
+        """Find documents like some documents or texts, and unlike others. The documents named are never hits."""
         ask = Similar(
             ids=_several(ids),
             texts=_several(texts),
@@ -318,11 +302,7 @@ class CollectionHandle:
             unlike_texts=_several(unlike_texts),
             where=None if where is None else parse_where(where),
             limit=limit,
-            offset=offset,
-            exact=exact,
             min_seq=self._written_seq,
-            cursor=cursor,
-            explain=explain,
         )
         return self._loop.run(self._backend.searches.similar(self.name, ask))
 
@@ -362,6 +342,47 @@ class CollectionHandle:
         """
         return spec_to_json(self._loop.run(self._backend.catalog.configure(self.name, changes)).spec)
 
+    def evaluate(
+        self,
+        queries: str | Path | Mapping[str, Mapping[str, int]] | None = None,
+        qrels: str | Path | None = None,
+        *,
+        against: Mapping[str, Any] | None = None,
+        measures: Sequence[str] = MEASURES,
+        on_progress: Callable[[int, int], None] | None = None,
+        **options: Any,
+    ) -> Evaluation:
+        """Measure searches on judged queries, and with `against` compare them with another configuration.
+
+        queries, qrels: files of queries and of judgments; or as queries `{"tea": {"document id": 2}}`, without qrels;
+        or neither, for the judgments stored here. options, against: what `search` takes, such as `mode="lexical"`.
+        on_progress: searches done and to do; called from the database's own thread, it cannot call the database.
+        Raises InvalidFile, InvalidRequest, MissingDependency.
+        """
+        ours, other = configuration(options), None if against is None else configuration(against)
+        work = self._backend.quality.evaluate(
+            self.name,
+            judged_from(queries, qrels),
+            ours=replace(ours, min_seq=self._written_seq),
+            other=None if other is None else replace(other, min_seq=self._written_seq),
+            measures=measures,
+            on_progress=on_progress,
+        )
+        return self._loop.run(work)
+
+    def judgments(self) -> list[Judgment]:
+        """The judgments stored, in order of query, then document."""
+        return self._loop.run(self._backend.quality.judgments(self.name))
+
+    def judge(self, grades: Mapping[str, Mapping[str, int]]) -> int:
+        """Store judgments, `{"tea": {"document id": 2}}`, 0 being not relevant; how many. Others stay."""
+        given = [Judgment(query, name, grade) for query, of in grades.items() for name, grade in of.items()]
+        return self._loop.run(self._backend.quality.judge(self.name, given))
+
+    def forget_judgments(self, query: str | None = None) -> int:
+        """Remove the judgments of a query, or all; how many."""
+        return self._loop.run(self._backend.quality.forget_judgments(self.name, query=query))
+
     def count(self) -> int:
         """Documents stored."""
         return self.status().documents
@@ -377,6 +398,57 @@ class CollectionHandle:
     def _note(self, seq: int) -> None:
         with self._noting:
             self._written_seq = max(self._written_seq, seq)
+
+
+def question(
+    query: str | None = None,
+    *,
+    vector: npt.ArrayLike | None = None,
+    where: Where | None = None,
+    limit: int = 10,
+    offset: int = 0,
+    mode: Mode | str | None = None,
+    exact: bool = False,
+    ef: int | None = None,
+) -> Search:
+    """What `CollectionHandle.search` asks. Raises InvalidRequest, InvalidFilter, InvalidVector."""
+    return Search(
+        query=query,
+        vector=None if vector is None else _vector(vector),
+        where=None if where is None else parse_where(where),
+        limit=limit,
+        offset=offset,
+        mode=None if mode is None else parse_mode(mode),
+        exact=exact,
+        effort=ef,
+    )
+
+
+def configuration(options: Mapping[str, Any]) -> Search:
+    """A search to measure, from keywords of `search`. Raises InvalidRequest naming those there are."""
+    known = [name for name in inspect.signature(question).parameters if name not in _SET_BY_EVALUATION]
+    for name in options:
+        if name not in known:
+            raise InvalidRequest(unknown_name("option", name, known), field=name)
+    return question("any", **options)
+
+
+_SET_BY_EVALUATION = ("query", "vector", "limit", "offset")
+
+
+def judged_from(
+    queries: str | Path | Mapping[str, Mapping[str, int]] | None, qrels: str | Path | None
+) -> JudgedSet | None:
+    """Queries to measure by, from files or as they are; None for neither. Raises InvalidRequest, InvalidFile."""
+    if isinstance(queries, Mapping):
+        if qrels is not None:
+            raise InvalidRequest("queries hold their judgments; give no qrels beside them", field="qrels")
+        if any(grade < 0 for grades in queries.values() for grade in grades.values()):
+            raise InvalidRequest("a grade is below 0; expected 0 or more", field="queries")
+        return assemble({query: query for query in queries}, queries)
+    if (queries is None) != (qrels is None):
+        raise InvalidRequest("give both queries and qrels, or neither", field="qrels")
+    return None if queries is None or qrels is None else read_judged(Path(queries), Path(qrels))
 
 
 def _several(given: str | Iterable[str]) -> tuple[str, ...]:

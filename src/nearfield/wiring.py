@@ -21,11 +21,11 @@ from nearfield.domain.errors import (
     UnsupportedByEngine,
 )
 from nearfield.domain.queries import Search
-from nearfield.domain.schema import GIVEN_VECTORS, IndexKind
+from nearfield.domain.schema import IndexKind
 from nearfield.indexing.catalog import Catalog
 from nearfield.indexing.documents import Documents
 from nearfield.indexing.generations import Generations
-from nearfield.search.cursors import Cursors
+from nearfield.quality.service import Quality
 from nearfield.search.service import SearchService
 from nearfield.sources.files import open_source
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("nearfield")
 
 ENGINE_GROUP = "nearfield.engines"
+GIVEN_PREFIX = "vectors:"
 SENTENCE_TRANSFORMERS_PREFIX = "sentence-transformers:"
 
 
@@ -113,7 +114,7 @@ def build_embedder(name: str, settings: Settings) -> Embedder:
     Queries are batched across concurrent requests and their vectors kept; documents go straight through.
     Raises ModelUnknown, ModelUnreachable, ModelDamaged, MissingDependency, InvalidSetting.
     """
-    if name.startswith(GIVEN_VECTORS):
+    if name.startswith(GIVEN_PREFIX):
         from nearfield.embedders.given import GivenVectors
 
         return GivenVectors.named(name)
@@ -208,6 +209,7 @@ class Backend:
     searches: SearchService
     embedders: EmbedderPool
     generations: Generations
+    quality: Quality
     _stack: AsyncExitStack
     _warm: bool = False
     _closed: bool = False
@@ -231,7 +233,7 @@ class Backend:
             try:
                 live = await self.generations.live(collection)
                 await live.embedder.warm()
-                if not collection.spec.brings_vectors:
+                if not collection.spec.embedder.startswith(GIVEN_PREFIX):
                     await self.searches.search(collection.name, Search(query="warm", limit=1))
             except NearfieldError as exc:
                 if exc.retryable:
@@ -291,10 +293,10 @@ async def open_backend(settings: Settings) -> Backend:
             catalog.get,
             search_timeout_s=settings.search_timeout_s,
             wait_timeout_s=settings.wait_timeout_s,
-            cursors=Cursors(budget_bytes=settings.cursor_bytes, idle_s=settings.cursor_idle_s),
         )
         stack.push_async_callback(searches.close)
-        return Backend(settings, store, catalog, documents, searches, embedders, generations, stack.pop_all())
+        quality = Quality(store, catalog.get, searches.search)
+        return Backend(settings, store, catalog, documents, searches, embedders, generations, quality, stack.pop_all())
     raise AssertionError
 
 

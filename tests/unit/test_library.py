@@ -419,3 +419,24 @@ except KeyboardInterrupt:
 """
     ran = run_program(WRITE + program, tmp_path, "exact")
     assert (ran.stdout.split(), ran.stderr, ran.returncode) == (["cancelled", "7", "300"], "", 0)
+
+
+def test_the_ranking_is_measured_and_compared(shop: nearfield.CollectionHandle, tmp_path: Path) -> None:
+    shop.upsert([{"id": "1", "name": "desk lamp"}, {"id": "2", "name": "garden chair"}])
+    grades = {"desk lamp": {"1": 2}, "garden": {"2": 1}}
+    told: list[tuple[int, int]] = []
+    found = shop.evaluate(grades, mode="semantic", on_progress=lambda *so_far: told.append(so_far))
+    assert len(found.queries) == 2
+    assert told[-1] == (2, 2)
+    assert shop.judge(grades) == 2
+    compared = shop.evaluate(mode="semantic", against={"mode": "semantic", "exact": True})
+    assert compared.means == compared.other_means == found.means
+    assert [one.query for one in shop.judgments()] == ["desk lamp", "garden"]
+    assert shop.forget_judgments("garden") == 1
+    (tmp_path / "q.jsonl").write_text('{"id": "1", "text": "desk lamp"}\n')
+    (tmp_path / "qrels.tsv").write_text("1\t1\t2\n")
+    assert len(shop.evaluate(tmp_path / "q.jsonl", tmp_path / "qrels.tsv", mode="semantic").queries) == 1
+    with pytest.raises(InvalidRequest, match="unknown option 'mood'"):
+        shop.evaluate(mood="semantic")
+    with pytest.raises(InvalidRequest, match="both queries and qrels"):
+        shop.evaluate(tmp_path / "q.jsonl")

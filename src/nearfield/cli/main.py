@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 models = typer.Typer(help="The models known by name: which are here, and fetching them.", no_args_is_help=True)
 app.add_typer(models, name="model")
+judging = typer.Typer(help="What people judged: the judgments a collection is measured by.", no_args_is_help=True)
+app.add_typer(judging, name="judgments")
 
 Data = Annotated[
     Path | None,
@@ -35,6 +37,15 @@ Where = Annotated[
     str | None,
     typer.Option("--where", metavar="EXPR", help='A filter: \'price <= 100 AND brand IN ["Acme", "Zeta"]\'.'),
 ]
+
+_QUERIES = typer.Option("--queries", metavar="FILE", help="Queries: JSON lines with id and text.")
+_QRELS = typer.Option(
+    "--qrels", metavar="FILE", help="Judgments: query id, document id, grade; or TREC's four columns."
+)
+QueriesFile = Annotated[Path | None, _QUERIES]
+QrelsFile = Annotated[Path | None, _QRELS]
+WantedQueries = Annotated[Path, _QUERIES]
+WantedQrels = Annotated[Path, _QRELS]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -207,6 +218,71 @@ def delete(
     if json and where is None and not yes:
         raise typer.BadParameter("with --json nothing is asked; say --yes to delete the whole collection")
     moving.delete(name, where, data, Terminal(as_json=json), sure=yes)
+
+
+@app.command("eval")
+def _eval(
+    name: Name,
+    queries: QueriesFile = None,
+    qrels: QrelsFile = None,
+    mode: Annotated[Mode | None, typer.Option(metavar="hybrid|semantic|lexical", help="What is measured.")] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A member of what is measured: exact=true."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="KEY=VALUE,...", help="Another configuration to compare with: mode=lexical."),
+    ] = None,
+    min: Annotated[
+        list[str] | None,
+        typer.Option("--min", metavar="MEASURE=N", help="Exit with 1 when a mean is below: ndcg@10=0.60."),
+    ] = None,
+    show: Annotated[int, typer.Option(metavar="N", help="Worst and most changed queries shown.", min=0)] = 10,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Measure the ranking on judged queries: nDCG@10, MRR@10, Recall@100, P@10, judged@10.
+
+    Without files the judgments stored in the collection are used.
+    """
+    from nearfield.cli import evaluating
+    from nearfield.cli.terminal import Terminal
+
+    options = [*(set or []), *([f"mode={mode}"] if mode else [])]
+    ask = evaluating.Ask(name, queries, qrels, options, against, min or [], show)
+    evaluating.evaluate(ask, data, Terminal(as_json=json))
+
+
+@judging.command("import")
+def _judgments_import(
+    name: Name, queries: WantedQueries, qrels: WantedQrels, data: Data = None, json: Json = False
+) -> None:
+    """Store judgments from files; those of the same query and document are replaced."""
+    from nearfield.cli import judging
+    from nearfield.cli.terminal import Terminal
+
+    judging.import_judgments(name, queries, qrels, data, Terminal(as_json=json))
+
+
+@judging.command("export")
+def _judgments_export(
+    name: Name, queries: WantedQueries, qrels: WantedQrels, data: Data = None, json: Json = False
+) -> None:
+    """Write the stored judgments as two files."""
+    from nearfield.cli import judging
+    from nearfield.cli.terminal import Terminal
+
+    judging.export_judgments(name, queries, qrels, data, Terminal(as_json=json))
+
+
+@judging.command("list")
+def _judgments_list(name: Name, data: Data = None, json: Json = False) -> None:
+    """The judged queries, how many documents of each are judged, and how many are relevant."""
+    from nearfield.cli import judging
+    from nearfield.cli.terminal import Terminal
+
+    judging.list_judgments(name, data, Terminal(as_json=json))
 
 
 @app.command()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from nearfield.cli.terminal import Terminal
 
-Unit = Literal["bytes", "documents"]
+Unit = Literal["bytes", "documents", "queries"]
 LINE_EVERY_S: Final = 5.0
 WINDOW_S: Final = 60.0
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from nearfield.domain.collections import Collection, Generation, GenerationState
     from nearfield.domain.documents import Change, Document, Float32Array, StoredDocument, WriteReceipt
+    from nearfield.domain.events import Event, Impression, QueryReport
+    from nearfield.domain.judgments import Judgment, JudgmentSource
     from nearfield.domain.schema import CollectionSpec, IndexSettings
 
 
@@ -148,6 +150,53 @@ class Store(Protocol):
     async def put_spans(self, generation: Generation, spans: Mapping[int, int]) -> None:
         """Record passage counts before the engine is written, so that a crash leaves no passage unaccounted for.
         A count of 0 or 1 removes the record."""
+        ...
+
+    # -- judgments and events ------------------------------------------------------------------------------------
+    async def judgments(self, collection: Collection) -> list[Judgment]:
+        """All of them, in order of query, then document."""
+        ...
+
+    async def put_judgments(self, collection: Collection, judgments: Sequence[Judgment]) -> int:
+        """Add or replace by query, document and source; how many."""
+        ...
+
+    async def replace_judgments(
+        self, collection: Collection, source: JudgmentSource, judgments: Sequence[Judgment]
+    ) -> int:
+        """Put these in place of all of one source, in one transaction; how many."""
+        ...
+
+    async def remove_judgments(
+        self, collection: Collection, *, query: str | None = None, source: JudgmentSource | None = None
+    ) -> int:
+        """Remove those of one query, one source, both, or all; how many."""
+        ...
+
+    async def put_impressions(self, collection_id: int, shown: Sequence[Impression]) -> None:
+        """Keep what searches showed; passed over for a collection dropped meanwhile."""
+        ...
+
+    async def put_events(self, collection: Collection, done: Sequence[Event]) -> int:
+        """Keep what people did; how many of them name a search whose impression is not there."""
+        ...
+
+    async def impressions(
+        self, collection: Collection, *, after: int = 0, limit: int = 1000
+    ) -> list[tuple[int, Impression]]:
+        """A page in the order kept, with numbers that rise, numbers above `after`; an empty list is the end."""
+        ...
+
+    async def events(self, collection: Collection, search_ids: Sequence[str]) -> list[Event]:
+        """What people did with these searches."""
+        ...
+
+    async def report_queries(self, collection: Collection, *, below: int, limit: int) -> list[QueryReport]:
+        """Queries that found fewer than `below` documents in all, at least once; the most searched first."""
+        ...
+
+    async def forget_events(self, collection: Collection, *, before: int) -> int:
+        """Remove impressions and events from before a time (milliseconds since 1970); how many."""
         ...
 
     # -- lifetime ------------------------------------------------------------------------------------------------

@@ -22,10 +22,7 @@ pages of one question should be cut from one ranking."""
 
 
 async def rank(work: Work) -> Ranked:
-    """Candidates best first, `work.want` of them where there are so many; more may follow, in an order less sure.
-
-    Those excluded are counted in `work.want`, and then left out.
-    """
+    """Candidates best first, `work.want` of them where there are so many; more may follow, in an order less sure."""
     match work.mode:
         case Mode.LEXICAL:
             found = await _by_words(work)
@@ -37,8 +34,7 @@ async def rank(work: Work) -> Ranked:
             _one_side(work, "dense", ranked)
         case Mode.HYBRID:
             ranked = await _hybrid(work)
-    work.exhausted = len(ranked) < work.want
-    return ranked.without(work.excluded) if work.excluded else ranked
+    return ranked
 
 
 async def query_vector(work: Work) -> Float32Array:

@@ -13,7 +13,16 @@ from nearfield.protocols.store import brought
 from nearfield.store import vectors
 from nearfield.store.inserts import insert_one
 from nearfield.store.records import collection_of, spec_text
-from nearfield.store.tables import changes, collections, documents, generations, spans
+from nearfield.store.tables import (
+    changes,
+    collections,
+    documents,
+    events,
+    generations,
+    impressions,
+    judgments,
+    spans,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,6 +114,11 @@ def purge_page(conn: Connection, collection: Collection) -> bool:
         return True
     if vectors.remove_page(conn, brought(collection), PURGE_PAGE):
         return True
+    for table in (impressions, events):
+        rows = select(table.c.id).where(table.c.collection_id == collection_id).limit(PURGE_PAGE)
+        if conn.execute(delete(table).where(table.c.id.in_(rows))).rowcount:
+            return True
+    conn.execute(delete(judgments).where(judgments.c.collection_id == collection_id))
     numbered = select(generations.c.id).where(generations.c.collection_id == collection_id)
     conn.execute(delete(spans).where(spans.c.generation_id.in_(numbered)))
     conn.execute(delete(generations).where(generations.c.collection_id == collection_id))

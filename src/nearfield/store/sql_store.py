@@ -13,7 +13,9 @@ from nearfield.domain.documents import WriteReceipt
 from nearfield.store import change_log, compaction
 from nearfield.store import collections as collection_rows
 from nearfield.store import documents as document_rows
+from nearfield.store import events as event_rows
 from nearfield.store import generations as generation_rows
+from nearfield.store import judgments as judgment_rows
 from nearfield.store import vectors as vector_rows
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from nearfield.domain.collections import Collection, Generation, GenerationState
     from nearfield.domain.documents import Change, Document, Float32Array, StoredDocument
+    from nearfield.domain.events import Event, Impression, QueryReport
+    from nearfield.domain.judgments import Judgment, JudgmentSource
     from nearfield.domain.schema import CollectionSpec
     from nearfield.protocols.store import NewGeneration
     from nearfield.store.readers import Readers
@@ -191,6 +195,49 @@ class SqlStore:
         """Raises IndexMissing when the generation was dropped."""
         put = partial(generation_rows.put_spans, generation=generation, new_spans=dict(spans))
         await self._writer.run(put, weight=len(spans))
+
+    async def judgments(self, collection: Collection) -> list[Judgment]:
+        return await self._readers.run(partial(judgment_rows.every, collection=collection))
+
+    async def put_judgments(self, collection: Collection, judgments: Sequence[Judgment]) -> int:
+        put = partial(judgment_rows.put, collection=collection, given=judgments)
+        return await self._writer.run(put, weight=len(judgments))
+
+    async def replace_judgments(
+        self, collection: Collection, source: JudgmentSource, judgments: Sequence[Judgment]
+    ) -> int:
+        replace = partial(judgment_rows.replace, collection=collection, source=source, given=judgments)
+        return await self._writer.run(replace, weight=len(judgments))
+
+    async def remove_judgments(
+        self, collection: Collection, *, query: str | None = None, source: JudgmentSource | None = None
+    ) -> int:
+        return await self._writer.run(partial(judgment_rows.remove, collection=collection, query=query, source=source))
+
+    async def put_impressions(self, collection_id: int, shown: Sequence[Impression]) -> None:
+        put = partial(event_rows.put_impressions, collection_id=collection_id, shown=shown)
+        await self._writer.run(put, weight=len(shown))
+
+    async def put_events(self, collection: Collection, done: Sequence[Event]) -> int:
+        return await self._writer.run(
+            partial(event_rows.put_events, collection=collection, done=done), weight=len(done)
+        )
+
+    async def impressions(
+        self, collection: Collection, *, after: int = 0, limit: int = 1000
+    ) -> list[tuple[int, Impression]]:
+        return await self._readers.run(
+            partial(event_rows.page_of_impressions, collection=collection, after=after, limit=limit)
+        )
+
+    async def events(self, collection: Collection, search_ids: Sequence[str]) -> list[Event]:
+        return await self._readers.run(partial(event_rows.events_of, collection=collection, search_ids=search_ids))
+
+    async def report_queries(self, collection: Collection, *, below: int, limit: int) -> list[QueryReport]:
+        return await self._readers.run(partial(event_rows.report, collection=collection, below=below, limit=limit))
+
+    async def forget_events(self, collection: Collection, *, before: int) -> int:
+        return await self._writer.run(partial(event_rows.forget, collection=collection, before=before))
 
     async def ping(self) -> None:
         await self._readers.run(lambda conn: conn.execute(text("SELECT 1")).scalar_one())

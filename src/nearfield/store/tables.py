@@ -137,3 +137,44 @@ spans: Final = Table(
     Column("passages", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
+
+judgments: Final = Table(
+    "judgments",
+    metadata,
+    Column("collection_id", RowId, ForeignKey(collections.c.id), primary_key=True, autoincrement=False),
+    Column("query", Text, primary_key=True),
+    Column("document_id", Text, primary_key=True),
+    Column("source", Text, primary_key=True),  # a JudgmentSource
+    Column("grade", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+impressions: Final = Table(
+    "impressions",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("collection_id", RowId, ForeignKey(collections.c.id), nullable=False),
+    Column("search_id", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("offset", Integer, nullable=False),
+    Column("found", Integer, nullable=False),  # hits shown and skipped
+    Column("complete", Boolean(create_constraint=False), nullable=False),
+    Column("at", BigInteger, nullable=False),  # ms since 1970
+    Column("shown", Blob, nullable=False),  # JSON list of ids
+    Index(None, "collection_id", "search_id"),
+    Index(None, "collection_id", "at"),
+)
+
+events: Final = Table(
+    "events",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("collection_id", RowId, ForeignKey(collections.c.id), nullable=False),
+    Column("search_id", Text, nullable=False),
+    Column("document_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # an EventKind
+    Column("position", Integer),
+    Column("at", BigInteger, nullable=False),  # ms since 1970
+    Index(None, "collection_id", "search_id"),
+    Index(None, "collection_id", "at"),
+)

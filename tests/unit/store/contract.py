@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from tests.unit.store.contract_documents import DocumentsContract, PatchContract
+from tests.unit.store.contract_judgments import JudgmentsContract
 from tests.unit.store.contract_vectors import LogContract, VectorsContract
 from tests.unit.store.samples import document, everything, new_generation, spec
 
@@ -256,6 +257,7 @@ class StoreContract(
     LogContract,
     VectorsContract,
     GenerationsContract,
+    JudgmentsContract,
     LifetimeContract,
 ):
     """All of it."""

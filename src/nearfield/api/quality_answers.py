@@ -1,0 +1,170 @@
+"""Answers about quality: what each holds, and the functions that write them. The command line prints the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from nearfield.domain.judgments import JudgmentSource  # noqa: TC001 - pydantic reads it
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nearfield.domain.judgments import Comparison, Evaluation, Judgment, QueryResult
+
+TOLD_AT_MOST = 100  # of ids left out
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ComparisonAnswer(_Answer):
+    """difference: mean minus other_mean, with its 95% confidence interval low to high. p_randomization, p_t: the chance
+    of a difference so large when both are equally good."""
+
+    measure: str
+    mean: float
+    other_mean: float
+    difference: float
+    low: float
+    high: float
+    p_randomization: float
+    p_t: float
+    significant: bool
+    better: int
+    worse: int
+    same: int
+
+
+class QueryResultAnswer(_Answer):
+    """relevant: how many documents are. found: the first ten ids."""
+
+    id: str
+    text: str
+    relevant: int
+    measures: dict[str, float]
+    found: list[str]
+    other_measures: dict[str, float] | None = None
+    other_found: list[str] | None = None
+
+
+class BadRowAnswer(_Answer):
+    file: str
+    line: int
+    detail: str
+
+
+class LeftOutAnswer(_Answer):
+    """Queries without a relevant document, and ids judged without a query; the first 100 of each. missing_documents:
+    relevant ones that the collection does not hold, and no search can find."""
+
+    without_relevant: int
+    without_relevant_ids: list[str]
+    without_text: int
+    without_text_ids: list[str]
+    bad_rows: list[BadRowAnswer]
+    missing_documents: int
+
+
+class EvaluationAnswer(_Answer):
+    """means over `queries` queries. other_means and comparisons are there when another configuration was given."""
+
+    queries: int
+    means: dict[str, float]
+    other_means: dict[str, float]
+    comparisons: list[ComparisonAnswer]
+    worst: list[QueryResultAnswer]
+    most_changed: list[QueryResultAnswer]
+    left_out: LeftOutAnswer
+    took_ms: float
+
+
+class JudgmentAnswer(_Answer):
+    """source: `given` by a person, or learnt from `clicks`."""
+
+    query: str
+    document_id: str
+    grade: int
+    source: JudgmentSource
+
+
+class JudgmentsAnswer(_Answer):
+    """In order of query, then document."""
+
+    judgments: list[JudgmentAnswer]
+
+
+class StoredAnswer(_Answer):
+    """stored: how many judgments, durable."""
+
+    stored: int
+
+
+class RemovedAnswer(_Answer):
+    """deleted: how many there were."""
+
+    deleted: int
+
+
+def evaluation_json(found: Evaluation, show: int) -> dict[str, Any]:
+    """An EvaluationAnswer. show: how many of the worst and the most changed queries."""
+    judged = found.judged
+    return {
+        "queries": len(found.queries),
+        "means": dict(found.means),
+        "other_means": dict(found.other_means),
+        "comparisons": [_comparison_json(one) for one in found.comparisons],
+        "worst": [_query_json(one) for one in found.worst(show)],
+        "most_changed": [_query_json(one) for one in found.most_changed(show)],
+        "left_out": {
+            "without_relevant": len(judged.without_relevant),
+            "without_relevant_ids": list(judged.without_relevant[:TOLD_AT_MOST]),
+            "without_text": len(judged.without_text),
+            "without_text_ids": list(judged.without_text[:TOLD_AT_MOST]),
+            "bad_rows": [{"file": row.file, "line": row.line, "detail": row.detail} for row in judged.bad_rows],
+            "missing_documents": found.missing_documents,
+        },
+        "took_ms": found.took_s * 1000,
+    }
+
+
+def judgments_json(judgments: Iterable[Judgment]) -> dict[str, Any]:
+    """A JudgmentsAnswer."""
+    return {
+        "judgments": [
+            {"query": one.query, "document_id": one.document_id, "grade": one.grade, "source": one.source.value}
+            for one in judgments
+        ]
+    }
+
+
+def _comparison_json(one: Comparison) -> dict[str, Any]:
+    return {
+        "measure": one.measure,
+        "mean": one.mean,
+        "other_mean": one.other_mean,
+        "difference": one.difference,
+        "low": one.low,
+        "high": one.high,
+        "p_randomization": one.p_randomization,
+        "p_t": one.p_t,
+        "significant": one.significant(),
+        "better": one.better,
+        "worse": one.worse,
+        "same": one.same,
+    }
+
+
+def _query_json(one: QueryResult) -> dict[str, Any]:
+    told = {
+        "id": one.id,
+        "text": one.text,
+        "relevant": one.relevant,
+        "measures": dict(one.measures),
+        "found": list(one.found),
+    }
+    if one.other_measures:
+        told |= {"other_measures": dict(one.other_measures), "other_found": list(one.other_found)}
+    return told
