@@ -274,14 +274,29 @@ class CollectionHandle:
         mode: Mode | str | None = None,
         exact: bool = False,
         ef: int | None = None,
+        cursor: str | None = None,
+        explain: bool = False,
     ) -> Answer:
         """Find documents by meaning and words. Iterate over the answer for its hits, best first; `plan` tells how.
 
         mode: "hybrid" (default for a query), "semantic" (default for a vector) or "lexical". exact: compare every
         vector. ef: candidates the index keeps while searching; more is slower and finds more.
-        Always min(limit, matching documents) hits. Raises InvalidRequest, InvalidFilter.
+        cursor: that of an earlier answer, for the page that follows it; the question may be left out.
+        explain: tell in each hit's `parts` and in `explanation` what every stage did.
+        Always min(limit, matching documents) hits. Raises InvalidRequest, InvalidFilter, InvalidCursor, CursorExpired.
         """
-        ask = question(query, vector=vector, where=where, limit=limit, offset=offset, mode=mode, exact=exact, ef=ef)
+        ask = question(
+            query,
+            vector=vector,
+            where=where,
+            limit=limit,
+            offset=offset,
+            mode=mode,
+            exact=exact,
+            ef=ef,
+            cursor=cursor,
+            explain=explain,
+        )
         return self._loop.run(self._backend.searches.search(self.name, replace(ask, min_seq=self._written_seq)))
 
     def similar(
@@ -293,8 +308,15 @@ class CollectionHandle:
         unlike_texts: str | Sequence[str] = (),
         where: Where | None = None,
         limit: int = 10,
+        offset: int = 0,
+        exact: bool = False,
+        cursor: str | None = None,
+        explain: bool = False,
     ) -> Answer:
-        """Find documents like some documents or texts, and unlike others. The documents named are never hits."""
+        """Find documents like some documents or texts, and unlike others. The documents named are never hits.
+
+        offset, exact, cursor, explain: as in `search`.
+        """
         ask = Similar(
             ids=_several(ids),
             texts=_several(texts),
@@ -302,7 +324,11 @@ class CollectionHandle:
             unlike_texts=_several(unlike_texts),
             where=None if where is None else parse_where(where),
             limit=limit,
+            offset=offset,
+            exact=exact,
             min_seq=self._written_seq,
+            cursor=cursor,
+            explain=explain,
         )
         return self._loop.run(self._backend.searches.similar(self.name, ask))
 
@@ -410,6 +436,8 @@ def question(
     mode: Mode | str | None = None,
     exact: bool = False,
     ef: int | None = None,
+    cursor: str | None = None,
+    explain: bool = False,
 ) -> Search:
     """What `CollectionHandle.search` asks. Raises InvalidRequest, InvalidFilter, InvalidVector."""
     return Search(
@@ -421,6 +449,8 @@ def question(
         mode=None if mode is None else parse_mode(mode),
         exact=exact,
         effort=ef,
+        cursor=cursor,
+        explain=explain,
     )
 
 
@@ -433,7 +463,7 @@ def configuration(options: Mapping[str, Any]) -> Search:
     return question("any", **options)
 
 
-_SET_BY_EVALUATION = ("query", "vector", "limit", "offset")
+_SET_BY_EVALUATION = ("query", "vector", "limit", "offset", "cursor", "explain")
 
 
 def judged_from(

@@ -71,6 +71,11 @@ class Settings(BaseSettings):
     wait_timeout_s: PositiveFloat = Field(30.0, description="Seconds a search waits for the changes it asked for.")
     shutdown_timeout_s: PositiveFloat = Field(20.0, description="Seconds given to requests in flight at shutdown.")
 
+    cursor_bytes: PositiveInt = Field(
+        64 * 1024 * 1024, description="Memory for the lists that further pages are cut from, all cursors together."
+    )
+    cursor_idle_s: PositiveFloat = Field(300.0, description="Seconds a cursor lives after its last use.")
+
     index_batch: PositiveInt = Field(1_024, description="Changes applied to an index between two watermarks.")
     optimize_after: PositiveInt = Field(
         20_000, description="Unindexed rows, at least, before an index is optimised in the background."

@@ -21,11 +21,12 @@ from nearfield.domain.errors import (
     UnsupportedByEngine,
 )
 from nearfield.domain.queries import Search
-from nearfield.domain.schema import IndexKind
+from nearfield.domain.schema import GIVEN_VECTORS, IndexKind
 from nearfield.indexing.catalog import Catalog
 from nearfield.indexing.documents import Documents
 from nearfield.indexing.generations import Generations
 from nearfield.quality.service import Quality
+from nearfield.search.cursors import Cursors
 from nearfield.search.service import SearchService
 from nearfield.sources.files import open_source
 
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("nearfield")
 
 ENGINE_GROUP = "nearfield.engines"
-GIVEN_PREFIX = "vectors:"
 SENTENCE_TRANSFORMERS_PREFIX = "sentence-transformers:"
 
 
@@ -114,7 +114,7 @@ def build_embedder(name: str, settings: Settings) -> Embedder:
     Queries are batched across concurrent requests and their vectors kept; documents go straight through.
     Raises ModelUnknown, ModelUnreachable, ModelDamaged, MissingDependency, InvalidSetting.
     """
-    if name.startswith(GIVEN_PREFIX):
+    if name.startswith(GIVEN_VECTORS):
         from nearfield.embedders.given import GivenVectors
 
         return GivenVectors.named(name)
@@ -233,7 +233,7 @@ class Backend:
             try:
                 live = await self.generations.live(collection)
                 await live.embedder.warm()
-                if not collection.spec.embedder.startswith(GIVEN_PREFIX):
+                if not collection.spec.brings_vectors:
                     await self.searches.search(collection.name, Search(query="warm", limit=1))
             except NearfieldError as exc:
                 if exc.retryable:
@@ -293,6 +293,7 @@ async def open_backend(settings: Settings) -> Backend:
             catalog.get,
             search_timeout_s=settings.search_timeout_s,
             wait_timeout_s=settings.wait_timeout_s,
+            cursors=Cursors(budget_bytes=settings.cursor_bytes, idle_s=settings.cursor_idle_s),
         )
         stack.push_async_callback(searches.close)
         quality = Quality(store, catalog.get, searches.search)

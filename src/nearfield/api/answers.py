@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from nearfield.domain.collections import Collection
     from nearfield.domain.documents import Rejection, StoredDocument
+    from nearfield.domain.explanations import Explanation, Part
     from nearfield.domain.hits import Answer, Hit
     from nearfield.domain.plans import Plan
     from nearfield.domain.reports import CollectionStatus
@@ -137,13 +138,42 @@ class DocumentAnswer(_Answer):
     document: dict[str, Any]
 
 
+class PartAnswer(_Answer):
+    """What one stage had to do with a hit. rank: its place in the stage's list, from 1. score: in the stage's own
+    measure. adds: what the hit's score has from it; all of them add up to the score."""
+
+    stage: str
+    rank: int | None
+    score: float | None
+    adds: float
+    detail: dict[str, Any] | None = None
+
+
+class StageAnswer(_Answer):
+    """ms: wall time; `dense` and `lexical` run side by side. documents: how many it left."""
+
+    stage: str
+    ms: float
+    documents: int | None
+
+
+class ExplainAnswer(_Answer):
+    """meaning: the text that was embedded. words: the text whose words were looked for. where: the filter in force."""
+
+    meaning: str | None
+    words: str | None
+    where: str | None
+    stages: list[StageAnswer]
+
+
 class HitAnswer(_Answer):
-    """score: 0 to 1. passage: the best passage's number, 0-based, of a document of several."""
+    """score: 0 to 1. passage: the best passage's number, 0-based, of a document of several. explain: where asked."""
 
     id: str
     score: float
     document: dict[str, Any]
     passage: int | None = None
+    explain: list[PartAnswer] | None = None
 
 
 class PlanAnswer(_Answer):
@@ -166,10 +196,12 @@ class PlanAnswer(_Answer):
 
 
 class SearchAnswer(_Answer):
-    """Hits best first."""
+    """Hits best first. cursor: send it for the page that follows; null after the last. explain: where asked."""
 
     hits: list[HitAnswer]
     plan: PlanAnswer
+    cursor: str | None = None
+    explain: ExplainAnswer | None = None
     took_ms: float
     request_id: str
 
@@ -255,12 +287,32 @@ def document_json(document: StoredDocument) -> dict[str, Any]:
 
 def answer_json(answer: Answer, fields: Sequence[str] | None, request_id: str | None) -> dict[str, Any]:
     """A SearchAnswer, the documents cut down to `fields` where these are given."""
-    return {
+    told = {
         "hits": [_hit_json(hit, fields) for hit in answer.hits],
         "plan": _plan_json(answer.plan),
+        "cursor": answer.cursor,
         "took_ms": answer.took_ms,
         "request_id": request_id,
     }
+    if answer.explanation is not None:
+        told["explain"] = explain_json(answer.explanation)
+    return told
+
+
+def explain_json(explanation: Explanation) -> dict[str, Any]:
+    """An ExplainAnswer."""
+    return {
+        "meaning": explanation.meaning,
+        "words": explanation.words,
+        "where": explanation.where,
+        "stages": [{"stage": one.stage, "ms": one.ms, "documents": one.documents} for one in explanation.stages],
+    }
+
+
+def part_json(part: Part) -> dict[str, Any]:
+    """A PartAnswer."""
+    told: dict[str, Any] = {"stage": part.stage, "rank": part.rank, "score": part.score, "adds": part.adds}
+    return told | {"detail": part.detail} if part.detail else told
 
 
 def _hit_json(hit: Hit, fields: Sequence[str] | None) -> dict[str, Any]:
@@ -270,6 +322,8 @@ def _hit_json(hit: Hit, fields: Sequence[str] | None) -> dict[str, Any]:
     told: dict[str, Any] = {"id": hit.id, "score": hit.score, "document": body}
     if hit.passage is not None:
         told["passage"] = hit.passage
+    if hit.parts:
+        told["explain"] = [part_json(part) for part in hit.parts]
     return told
 
 

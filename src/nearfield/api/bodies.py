@@ -23,6 +23,15 @@ FilterSpelling = Annotated[
 ]
 Limit = Annotated[int, Field(description="Hits wanted; min(limit, matches) come back.", examples=[10])]
 Offset = Annotated[int, Field(description="Hits skipped.")]
+Cursor = Annotated[
+    str | None,
+    Field(
+        description="Of an earlier answer: the page that follows it. The question may be left out then, `limit` may "
+        "differ, and what else is sent must be as it was.",
+        max_length=64,
+    ),
+]
+Explain = Annotated[bool, Field(description="Tell what each stage did, and how much of each score is its.")]
 Projection = Annotated[
     list[str] | None,
     Field(description="Fields of each document to send back; all when absent, none when empty.", max_length=256),
@@ -59,6 +68,8 @@ class SearchBody(_Body):
     exact: bool = Field(False, description="Compare every vector instead of using the approximate index.")
     ef: int | None = Field(None, description="efSearch for this search.", ge=1, le=4096)
     min_seq: MinSeq = None
+    cursor: Cursor = None
+    explain: Explain = False
     fields: Projection = None
 
 
@@ -74,6 +85,8 @@ class SimilarBody(_Body):
     offset: Offset = 0
     exact: bool = Field(False, description="Compare every vector instead of using the approximate index.")
     min_seq: MinSeq = None
+    cursor: Cursor = None
+    explain: Explain = False
     fields: Projection = None
 
 

@@ -77,6 +77,18 @@ class InvalidFile(CallerError):
     code = "invalid_file"
 
 
+class InvalidCursor(CallerError):
+    """A cursor that no answer gave, or one of another search than what is sent beside it."""
+
+    code = "invalid_cursor"
+
+
+class CursorExpired(CallerError):
+    """A cursor whose list is kept no more; the search has to be begun anew."""
+
+    code = "cursor_expired"
+
+
 class CollectionNotFound(CallerError):
     """No collection of that name."""
 
@@ -167,6 +179,13 @@ class EmbedderUnavailable(NearfieldError):
     """The embedder did not answer, or answered with a failure of its own."""
 
     code = "embedder_unavailable"
+    retryable = True
+
+
+class RerankerUnavailable(NearfieldError):
+    """The reranker did not answer, or answered with a failure of its own."""
+
+    code = "reranker_unavailable"
     retryable = True
 
 

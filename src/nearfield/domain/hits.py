@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from nearfield.domain.documents import Float32Array, Int64Array
-    from nearfield.domain.explanations import Part
+    from nearfield.domain.explanations import Explanation, Part
     from nearfield.domain.plans import Plan
 
 
@@ -47,11 +47,16 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """The answer to a search. `hits` are best first; ties break by the order in which documents were first stored."""
+    """The answer to a search. `hits` are best first; ties break by the order in which documents were first stored.
+
+    cursor: of the page that follows, None after the last. explanation: where `explain` was asked.
+    """
 
     hits: tuple[Hit, ...]
     plan: Plan
     took_ms: float
+    cursor: str | None = None
+    explanation: Explanation | None = None
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)

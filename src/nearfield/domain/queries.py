@@ -26,6 +26,8 @@ class Search:
     limit: hits wanted, 1 to MAX_LIMIT; min(limit, matches) come back. offset: hits skipped, 0 to MAX_OFFSET.
     effort: efSearch for this search, None for the index's own. exact: compare every vector.
     min_seq: wait until this change is applied; None waits for nothing.
+    cursor: of an earlier answer: the page that follows it. The rest may be left out then, and must not differ.
+    explain: tell what each stage did.
     Raises InvalidRequest naming the field.
     """
 
@@ -38,9 +40,11 @@ class Search:
     exact: bool = False
     effort: int | None = None
     min_seq: int | None = None
+    cursor: str | None = None
+    explain: bool = False
 
     def __post_init__(self) -> None:
-        if (self.query is None) == (self.vector is None):
+        if (self.query is None) == (self.vector is None) and (self.cursor is None or self.query is not None):
             raise InvalidRequest("give either query or vector, one of them", field="query")
         if self.query is not None and not self.query.strip():
             raise InvalidRequest("query is blank; give at least one word", field="query")
@@ -50,7 +54,7 @@ class Search:
             )
         if self.vector is not None and self.mode not in (None, Mode.SEMANTIC):
             raise InvalidRequest(f"mode {self.mode} needs a query in words; a vector is semantic only", field="mode")
-        check_window(self.limit, self.offset)
+        check_window(self.limit, self.offset, self.cursor)
 
     @property
     def resolved_mode(self) -> Mode:
@@ -63,7 +67,7 @@ class Similar:
     """More like these, less like those, by meaning.
 
     ids, texts: at least one between them; unlike_ids, unlike_texts: may be empty. The documents named in ids and
-    unlike_ids are never hits themselves.
+    unlike_ids are never hits themselves. cursor: as in a Search.
     The query vector is mean(likes) - 0.5 * mean(unlikes), then unit length for cosine.
     Source: Rocchio, 1971, "Relevance feedback in information retrieval" (with beta 1, gamma 0.5).
     """
@@ -77,20 +81,24 @@ class Similar:
     offset: int = 0
     exact: bool = False
     min_seq: int | None = None
+    cursor: str | None = None
+    explain: bool = False
 
     def __post_init__(self) -> None:
-        if not self.ids and not self.texts:
+        if not self.ids and not self.texts and self.cursor is None:
             raise InvalidRequest("give at least one of ids or texts to be similar to", field="ids")
         for name, texts in (("texts", self.texts), ("unlike_texts", self.unlike_texts)):
             for text in texts:
                 if not text.strip() or len(text) > MAX_QUERY_LENGTH:
                     raise InvalidRequest(f"each of {name} needs 1 to {MAX_QUERY_LENGTH} characters", field=name)
-        check_window(self.limit, self.offset)
+        check_window(self.limit, self.offset, self.cursor)
 
 
-def check_window(limit: int, offset: int) -> None:
-    """Raise InvalidRequest unless 1 <= limit <= MAX_LIMIT and 0 <= offset <= MAX_OFFSET."""
+def check_window(limit: int, offset: int, cursor: str | None = None) -> None:
+    """Raise InvalidRequest unless 1 <= limit <= MAX_LIMIT and 0 <= offset <= MAX_OFFSET, 0 beside a cursor."""
     if not 1 <= limit <= MAX_LIMIT:
         raise InvalidRequest(f"limit is {limit}; expected 1 to {MAX_LIMIT}", field="limit")
     if not 0 <= offset <= MAX_OFFSET:
         raise InvalidRequest(f"offset is {offset}; expected 0 to {MAX_OFFSET}", field="offset")
+    if cursor is not None and offset:
+        raise InvalidRequest("give either cursor or offset; a cursor knows where its page begins", field="offset")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nearfield.domain.templates import Template
 
 MAX_FIELDS = 256
+GIVEN_VECTORS = "vectors:"
+"""Begins the embedder's name where documents bring their own vectors; the dimension follows."""
 CHANGEABLE = ("fusion", "search")
 """Parts of a CollectionSpec that may be changed later: they leave the vectors as they are."""
 MAX_WEIGHT = 10
@@ -181,3 +183,8 @@ class CollectionSpec:
                     field=f"fields.{name}",
                 )
         object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))
+
+    @property
+    def brings_vectors(self) -> bool:
+        """Whether documents come with their vectors, and nothing is embedded."""
+        return self.embedder.startswith(GIVEN_VECTORS)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from nearfield.domain.errors import InvalidRequest, InvalidSetting
+from nearfield.domain.schema import GIVEN_VECTORS
 from nearfield.embedders.roles import checked_role
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from nearfield.domain.documents import Float32Array, Int64Array
     from nearfield.protocols.embedder import Role
 
-PREFIX: Final = "vectors:"
-
 
 class GivenVectors:
     """See `Embedder`. Takes no text: documents and searches of its collections carry a `vector`."""
@@ -24,20 +23,22 @@ class GivenVectors:
     def __init__(self, dimension: int) -> None:
         """dimension: at least 1. Raises InvalidSetting."""
         if dimension < 1:
-            raise InvalidSetting(f"embedder {PREFIX}{dimension}; expected at least 1 dimension", field="embedder")
+            raise InvalidSetting(
+                f"embedder {GIVEN_VECTORS}{dimension}; expected at least 1 dimension", field="embedder"
+            )
         self._dimension = dimension
 
     @classmethod
     def named(cls, name: str) -> Self:
         """The embedder of a name like `vectors:384`. Raises InvalidSetting."""
-        number = name.removeprefix(PREFIX)
-        if not name.startswith(PREFIX) or not number.isascii() or not number.isdigit():
-            raise InvalidSetting(f"embedder {name!r}; expected a dimension, as in {PREFIX}384", field="embedder")
+        number = name.removeprefix(GIVEN_VECTORS)
+        if not name.startswith(GIVEN_VECTORS) or not number.isascii() or not number.isdigit():
+            raise InvalidSetting(f"embedder {name!r}; expected a dimension, as in {GIVEN_VECTORS}384", field="embedder")
         return cls(int(number))
 
     @property
     def name(self) -> str:
-        return f"{PREFIX}{self._dimension}"
+        return f"{GIVEN_VECTORS}{self._dimension}"
 
     @property
     def fingerprint(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from nearfield.domain.errors import EmbedderUnavailable, InvalidSetting
 from nearfield.embedders.roles import checked_role
-from nearfield.embedders.tokenization import well_formed
+from nearfield.graphs.tokenization import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,22 +15,23 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from nearfield.embedders.encoder_config import EncoderConfig
-from nearfield.embedders.encoder_session import chosen_runtime
-from nearfield.embedders.fingerprint import fingerprint
-from nearfield.embedders.lane import Lane
-from nearfield.embedders.onnxruntime_session import OnnxRuntimeSession
-from nearfield.embedders.openvino_session import OpenVinoSession, native_precision
+from nearfield.embedders.encoder_ports import ENCODER
 from nearfield.embedders.pooling import pool, unit_rows
 from nearfield.embedders.roles import checked_role
-from nearfield.embedders.tokenization import TextTokenizer
+from nearfield.graphs.fingerprint import fingerprint
+from nearfield.graphs.lane import Lane
+from nearfield.graphs.onnxruntime_session import OnnxRuntimeSession
+from nearfield.graphs.openvino_session import OpenVinoSession, native_precision
+from nearfield.graphs.session import chosen_runtime
+from nearfield.graphs.tokenization import TextTokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from nearfield.domain.documents import Float32Array, Int64Array
-    from nearfield.embedders.encoder_session import EncoderSession, Precision, Runtime
-    from nearfield.embedders.tokenization import TokenBatch
+    from nearfield.graphs.session import GraphSession, Precision, Runtime
+    from nearfield.graphs.tokenization import TokenBatch
     from nearfield.protocols.embedder import Role
 
 BATCH_TOKENS: Final = 512
@@ -71,14 +72,14 @@ class OnnxEmbedder:
         self._threads = threads
         self._batch_tokens = batch_tokens
         self._cache_dir = cache_dir
-        self._tokenizer = TextTokenizer(self._config.tokenizer, max_tokens=self._config.max_tokens)
+        self._tokenizer = TextTokenizer(self._config.tokenizer, max_tokens=self._config.max_tokens, field="embedder")
         self._streams = (threads or os.cpu_count() or 1) if self._runtime == "openvino" else 1
         self._lanes: dict[Role, Lane] = {
-            "query": Lane("embed-queries"),
-            "document": Lane("embed-documents", threads=self._streams),
+            "query": Lane("embed-queries", ENCODER),
+            "document": Lane("embed-documents", ENCODER, threads=self._streams),
         }
         self._loading = threading.Lock()
-        self._sessions: dict[Role, EncoderSession] = {}
+        self._sessions: dict[Role, GraphSession] = {}
         self.arithmetic = native_precision() if self._native_openvino else "f32"
         """`bf16`, `f16` or `f32`. Not part of the fingerprint: their vectors of a text agree to a cosine of 0.9999, and
         an index must open on a processor of another kind."""
@@ -177,11 +178,12 @@ class OnnxEmbedder:
             pooled = pool(hidden, batch.mask, self._config.pooling) if hidden.ndim == 3 else hidden
             vectors[batch.rows] = unit_rows(pooled)
 
-    def _load(self, role: Role) -> EncoderSession:
+    def _load(self, role: Role) -> GraphSession:
         if self._runtime == "onnxruntime":
-            return OnnxRuntimeSession(self._config.graph, threads=self._threads)
+            return OnnxRuntimeSession(self._config.graph, ENCODER, threads=self._threads)
         return OpenVinoSession(
             self._config.graph,
+            ENCODER,
             precision=self._precision,
             threads=self._threads,
             streams=self._streams if role == "document" else 1,

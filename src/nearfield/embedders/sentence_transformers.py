@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from nearfield.domain.errors import EmbedderUnavailable, MissingDependency, ModelUnknown, ModelUnreachable
-from nearfield.embedders.fingerprint import fingerprint
-from nearfield.embedders.lane import Lane
+from nearfield.embedders.encoder_ports import ENCODER
 from nearfield.embedders.pooling import unit_rows
 from nearfield.embedders.roles import checked_role
-from nearfield.embedders.tokenization import well_formed
+from nearfield.graphs.fingerprint import fingerprint
+from nearfield.graphs.lane import Lane
+from nearfield.graphs.tokenization import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +64,7 @@ class SentenceTransformersEmbedder:
                 "default_prompt": self._model.default_prompt_name,
             },
         )
-        self._lane = Lane("sentence-transformers")
+        self._lane = Lane("sentence-transformers", ENCODER)
 
     @property
     def name(self) -> str:

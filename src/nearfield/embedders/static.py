@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from nearfield.domain.errors import InvalidFile, MissingDependency
-from nearfield.embedders.fingerprint import fingerprint
-from nearfield.embedders.lane import Lane
+from nearfield.embedders.encoder_ports import ENCODER
 from nearfield.embedders.pooling import unit_rows
 from nearfield.embedders.roles import checked_role
-from nearfield.embedders.tokenization import TextTokenizer, well_formed
+from nearfield.graphs.fingerprint import fingerprint
+from nearfield.graphs.lane import Lane
+from nearfield.graphs.tokenization import TextTokenizer, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,12 +49,15 @@ class StaticEmbedder:
         except Exception as exc:  # safetensors and tokenizers share no error class
             raise InvalidFile(f"{folder} is no readable model2vec model: {exc}", field="embedder") from exc
         self._nothing = unit_rows(self._model.embedding.astype(np.float32).mean(axis=0, keepdims=True))[0]
-        self._tokenizer = TextTokenizer(folder / "tokenizer.json", max_tokens=MAX_TOKENS)
+        self._tokenizer = TextTokenizer(folder / "tokenizer.json", max_tokens=MAX_TOKENS, field="embedder")
         self._name = name
         self._fingerprint = fingerprint(
             folder.name or name, {"weights": digest, "pooling": "static mean", "max_tokens": MAX_TOKENS}
         )
-        self._lanes: dict[Role, Lane] = {"query": Lane("static-queries"), "document": Lane("static-documents")}
+        self._lanes: dict[Role, Lane] = {
+            "query": Lane("static-queries", ENCODER),
+            "document": Lane("static-documents", ENCODER),
+        }
 
     @property
     def name(self) -> str:

@@ -125,7 +125,7 @@ async def _compare(store: Store, live: OpenGeneration, truth: _Truth) -> _Differ
 
 async def _compare_vectors(store: Store, live: OpenGeneration, truth: _Truth) -> tuple[int, Int64Array]:
     collection = live.collection
-    brings = collection.spec.embedder.startswith("vectors:")
+    brings = collection.spec.brings_vectors
     fingerprint = brought(collection) if brings else live.generation.fingerprint
     cached = await store.vectors(fingerprint, [digest for _, digest in truth.sample])
     expected = {key: cached[digest] for key, digest in truth.sample if digest in cached}

@@ -162,7 +162,7 @@ class Documents:
 
     async def _intake(self, collection: Collection) -> Intake:
         dimension = 0
-        if collection.spec.embedder.startswith("vectors:"):
+        if collection.spec.brings_vectors:
             dimension = (await self._generations.live(collection)).generation.dimension
         return Intake(collection, dimension=dimension, max_text_length=self._max_text_length)
 

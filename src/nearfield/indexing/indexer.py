@@ -83,7 +83,7 @@ class Indexer:
         self._store, self._collection, self._generation = store, collection, generation
         self._index, self._embedder = index, embedder
         self._chunker = Chunker(embedder)
-        self._brings_vectors = collection.spec.embedder.startswith("vectors:")
+        self._brings_vectors = collection.spec.brings_vectors
         self._batch, self._optimize_after = batch, optimize_after
         self._durable_seq = generation.applied_seq
         self._flushed_at = time.monotonic()

@@ -27,7 +27,7 @@ class Intake:
 
     def __init__(self, collection: Collection, *, dimension: int, max_text_length: int) -> None:
         self._spec = collection.spec
-        self._brings_vectors = collection.spec.embedder.startswith("vectors:")
+        self._brings_vectors = collection.spec.brings_vectors
         self._dimension, self._max_text_length = dimension, max_text_length
 
     def take(

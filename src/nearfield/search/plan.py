@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from nearfield.domain.errors import InvalidRequest, UnsupportedByEngine
+from nearfield.domain.explanations import Explanation
+from nearfield.domain.filter_text import to_text
 from nearfield.domain.plans import Mode, Plan
 from nearfield.domain.queries import Search
 from nearfield.domain.schema import IndexKind
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from nearfield.protocols.live import LiveIndex
     from nearfield.protocols.store import Store
     from nearfield.search.selectivity import Selectivity
+    from nearfield.search.trace import Trace
     from nearfield.search.work import Work
 
 
@@ -81,4 +84,14 @@ def plan_of(work: Work) -> Plan:
         filter_native=where.native_text,
         filter_residual=where.residual_text,
         notes=tuple(notes),
+    )
+
+
+def explanation_of(work: Work, trace: Trace) -> Explanation:
+    """How the answer came to be, but for the hits' own parts."""
+    return Explanation(
+        meaning=work.meaning if work.mode is not Mode.LEXICAL else None,
+        words=work.words if work.mode is not Mode.SEMANTIC else None,
+        where=None if work.where is None else to_text(work.where),
+        stages=trace.stages(),
     )

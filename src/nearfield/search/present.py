@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nearfield.domain.documents import MAX_CHUNKS
 from nearfield.domain.hits import Hit
@@ -10,41 +10,56 @@ from nearfield.domain.hits import Hit
 if TYPE_CHECKING:
     from nearfield.domain.documents import StoredDocument
     from nearfield.search.ranked import Ranked
+    from nearfield.search.trace import Trace
     from nearfield.search.work import Work
 
 
-async def present(work: Work, ranked: Ranked, *, limit: int, offset: int, spare: int) -> tuple[list[Hit], int]:
-    """The hits of one page, and how many candidates were dropped on the way to it.
+class Presented(NamedTuple):
+    """hits: of one page. keys: their documents'. next: the place in the ranking where the following page begins; None
+    where no document is left there, though a longer ranking may have more."""
+
+    hits: list[Hit]
+    keys: list[int]
+    next: int | None
+
+
+async def present(work: Work, ranked: Ranked, *, limit: int, offset: int, spare: int) -> Presented:
+    """The hits of one page, `limit` of them where the ranking has so many that are still there.
 
     Documents deleted since they were indexed are dropped, and those changed since that no longer pass the filter. One
     SQL statement reads `limit + spare` documents; while the index lags behind the store those of the pages before are
     read too, so that a candidate dropped there moves the next ones up on every page alike.
     """
     retrieval = work.retrieval
-    candidates = [
-        found
-        for found in zip(ranked.documents.tolist(), ranked.chunks.tolist(), ranked.scores.tolist(), strict=True)
-        if found[0] not in work.excluded
-    ]
     start = offset if retrieval.live.latest_seq <= retrieval.as_of else 0
-    page = candidates[start : offset + limit + spare]
-    stored = await retrieval.store.by_key(retrieval.collection, [key for key, _, _ in page])
-    fields = retrieval.collection.spec.fields
+    end = offset + limit + spare
+    keys = ranked.documents[start:end].tolist()
+    chunks, scores = ranked.chunks[start:end].tolist(), ranked.scores[start:end].tolist()
+    stored = await retrieval.store.by_key(retrieval.collection, keys)
     hits: list[Hit] = []
-    dropped, skip = 0, offset - start
-    for key, chunk, score in page:
+    shown: list[int] = []
+    skip = offset - start
+    for at, key in enumerate(keys):
         document = stored.get(key)
-        if document is None or (document.seq > retrieval.as_of and not retrieval.where.keeps(document, fields)):
-            dropped += 1
-        elif skip:
+        if document is None or not passes(work, document, retrieval.as_of):
+            continue
+        if skip:
             skip -= 1
+        elif len(hits) == limit:
+            return Presented(hits, shown, start + at)
         else:
-            hits.append(_hit(work, document, chunk, score))
-            if len(hits) == limit:
-                break
-    return hits, dropped
+            hits.append(hit_of(document, chunks[at], scores[at], work.trace))
+            shown.append(key)
+    return Presented(hits, shown, end if end < len(ranked) else None)
 
 
-def _hit(work: Work, document: StoredDocument, chunk: int, score: float) -> Hit:
-    parts = () if work.trace is None else work.trace.parts(document.key)
+def passes(work: Work, document: StoredDocument, as_of: int) -> bool:
+    """Whether a document passes the filter still, looked at anew only where it changed after `as_of`."""
+    retrieval = work.retrieval
+    return document.seq <= as_of or retrieval.where.keeps(document, retrieval.collection.spec.fields)
+
+
+def hit_of(document: StoredDocument, chunk: int, score: float, trace: Trace | None) -> Hit:
+    """A document found, by the passage that speaks for it."""
+    parts = () if trace is None else trace.parts(document.key)
     return Hit(document.id, score, document.body, passage=chunk % MAX_CHUNKS, parts=parts)

@@ -22,7 +22,10 @@ pages of one question should be cut from one ranking."""
 
 
 async def rank(work: Work) -> Ranked:
-    """Candidates best first, `work.want` of them where there are so many; more may follow, in an order less sure."""
+    """Candidates best first, `work.want` of them where there are so many; more may follow, in an order less sure.
+
+    Those excluded are counted in `work.want`, and then left out.
+    """
     match work.mode:
         case Mode.LEXICAL:
             found = await _by_words(work)
@@ -34,7 +37,8 @@ async def rank(work: Work) -> Ranked:
             _one_side(work, "dense", ranked)
         case Mode.HYBRID:
             ranked = await _hybrid(work)
-    return ranked
+    work.exhausted = len(ranked) < work.want
+    return ranked.without(work.excluded) if work.excluded else ranked
 
 
 async def query_vector(work: Work) -> Float32Array:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from nearfield.domain.documents import Float32Array, Int64Array
 
@@ -22,3 +24,12 @@ class Ranked:
 
     def __len__(self) -> int:
         return len(self.documents)
+
+    def take(self, places: Int64Array) -> Ranked:
+        """Those at some places, in that order."""
+        return Ranked(self.documents[places], self.chunks[places], self.scores[places])
+
+    def without(self, excluded: frozenset[int]) -> Ranked:
+        """All but some documents, given by key."""
+        left = ~np.isin(self.documents, np.fromiter(excluded, dtype=np.int64, count=len(excluded)))
+        return Ranked(self.documents[left], self.chunks[left], self.scores[left])

@@ -9,29 +9,35 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nearfield.domain.errors import InvalidRequest, TimedOut
+from nearfield.domain.errors import InvalidCursor, InvalidRequest, TimedOut
 from nearfield.domain.hits import Answer
 from nearfield.domain.plans import Mode
+from nearfield.search.cursors import Frozen, check_same
 from nearfield.search.examples import example_documents, example_vectors
-from nearfield.search.plan import checked_vector, plan, plan_of
+from nearfield.search.paging import MAX_LISTED, cut
+from nearfield.search.plan import checked_vector, explanation_of, plan, plan_of
 from nearfield.search.present import present
 from nearfield.search.rank import rank
 from nearfield.search.selectivity import Selectivity
-from nearfield.search.trace import timed
+from nearfield.search.trace import Trace, timed
 from nearfield.search.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from nearfield.domain.collections import Collection
+    from nearfield.domain.hits import Hit
+    from nearfield.domain.plans import Plan
     from nearfield.domain.queries import Search, Similar
     from nearfield.protocols.live import LiveIndex, LiveIndexes
     from nearfield.protocols.store import Store
+    from nearfield.search.cursors import Cursors
     from nearfield.search.ranked import Ranked
     from nearfield.search.work import Reader, Stage
 
@@ -54,11 +60,13 @@ class SearchService:
         *,
         search_timeout_s: float,
         wait_timeout_s: float,
+        cursors: Cursors,
         readers: Sequence[Reader] = (),
         stages: Sequence[Stage] = (),
     ) -> None:
         self._store, self._indexes, self._collection = store, indexes, collection
         self._search_timeout_s, self._wait_timeout_s = search_timeout_s, wait_timeout_s
+        self._cursors = cursors
         self._readers, self._stages = tuple(readers), tuple(stages)
         self._selectivity = Selectivity(store)
 
@@ -70,11 +78,14 @@ class SearchService:
         """Find documents. Always min(limit, matches) hits, best first; the plan says what was done.
 
         Raises CollectionNotFound, InvalidFilter, InvalidVector, DimensionMismatch, UnsupportedByEngine, IndexLagging,
-        TimedOut, EngineUnavailable, EmbedderUnavailable.
+        TimedOut, EngineUnavailable, EmbedderUnavailable, InvalidCursor, CursorExpired.
         """
         started = time.perf_counter()
         collection, live, waited_for = await self._begin(name, ask.min_seq)
+        if ask.cursor is not None:
+            return await self._later(ask, ask.cursor, collection, live, waited_for)
         work = Work(ask, collection, live, ask.resolved_mode, ask.where, waited_for, started=started)
+        work.trace = Trace() if ask.explain else None
         async with _limit(self._search_timeout_s):
             work.meaning, work.words = ask.query, ask.query or ""
             if ask.vector is not None:
@@ -93,7 +104,10 @@ class SearchService:
         """
         started = time.perf_counter()
         collection, live, waited_for = await self._begin(name, ask.min_seq)
+        if ask.cursor is not None:
+            return await self._later(ask, ask.cursor, collection, live, waited_for)
         work = Work(ask, collection, live, Mode.SEMANTIC, ask.where, waited_for, started=started)
+        work.trace = Trace() if ask.explain else None
         examples = partial(example_documents, self._store, collection, live, wait_timeout_s=self._wait_timeout_s)
         liked = await examples(ask.ids, field="ids")
         unliked = await examples(ask.unlike_ids, field="unlike_ids")
@@ -122,32 +136,82 @@ class SearchService:
     async def _answer(self, work: Work) -> Answer:
         await plan(work, self._store, self._selectivity)
         ask = work.ask
-        stages = [(stage, depth) for stage in self._stages if (depth := stage.wants(work)) is not None]
-        want = max([ask.offset + ask.limit + len(work.excluded), *(depth for _, depth in stages)])
+        wanted = [depth for stage in self._stages if (depth := stage.wants(work)) is not None]
+        want = max([ask.offset + ask.limit, *wanted]) + len(work.excluded)
         spare = SPARE
         while True:
             work.want = want + spare
-            ranked = await self._staged(work, [stage for stage, _ in stages])
+            ranked = await self._candidates(work)
             with timed(work.trace, "present"):
-                hits, dropped = await present(work, ranked, limit=ask.limit, offset=ask.offset, spare=spare)
-            if not dropped or len(hits) == ask.limit or len(ranked.documents) < work.want:
+                page = await present(work, ranked, limit=ask.limit, offset=ask.offset, spare=spare)
+            if len(page.hits) == ask.limit or work.exhausted:
                 break
-            spare = (spare + dropped) * 2
-        if not hits and work.fallback is not None:
+            spare = (spare + ask.limit - len(page.hits)) * 2
+        if not page.hits and work.fallback is not None:
             undo, work.fallback = work.fallback, None
             undo(work)
             return await self._answer(work)
-        return Answer(tuple(hits), plan_of(work), (time.perf_counter() - work.started) * 1000)
+        cursor = None
+        place = len(ranked) if page.next is None and not work.exhausted else page.next
+        told = plan_of(work)
+        if place is not None:
+            frozen = Frozen(work, ranked, work.retrieval.as_of, complete=work.exhausted)
+            frozen.shown = {hash(hit.id): key for hit, key in zip(page.hits, page.keys, strict=True)}
+            cursor = self._freeze(frozen, place)
+        return _answer(work, page.hits, told, cursor)
 
-    async def _staged(self, work: Work, stages: Sequence[Stage]) -> Ranked:
+    def _freeze(self, frozen: Frozen, place: int) -> str:
+        """Keep a list for its further pages, and let go of what the search read on its way."""
+        frozen.work.planned = frozen.work.fallback = None
+        if frozen.work.trace is not None:
+            frozen.traces.append((0, frozen.work.trace))
+        return self._cursors.keep(frozen, place)
+
+    async def _later(
+        self, ask: Search | Similar, cursor: str, collection: Collection, live: LiveIndex, waited_for: int
+    ) -> Answer:
+        """A page after the first. Raises InvalidCursor, CursorExpired, and what a search raises where the list ends too
+        early and has to be made longer."""
+        frozen, place = self._cursors.find(cursor)
+        if frozen.work.collection.id != collection.id:
+            raise InvalidCursor(f"cursor is not of collection {collection.name}", field="cursor")
+        first = frozen.work.ask
+        check_same(ask, first)
+        work = replace(
+            frozen.work,
+            ask=replace(first, limit=ask.limit, min_seq=ask.min_seq),
+            live=live,
+            waited_for=waited_for,
+            notes=[],
+            trace=None,
+            started=time.perf_counter(),
+        )
+        async with _limit(self._search_timeout_s):
+            await plan(work, self._store, self._selectivity)
+            page = await cut(work, frozen, place, self._candidates)
+        if page.next is None and frozen.cut:
+            work.notes.append(f"the pages of one search end at its {MAX_LISTED:,}th document")
+        following = None if page.next is None else self._cursors.move(cursor, page.next)
+        work.trace = frozen.trace_at(place)
+        return _answer(work, page.hits, plan_of(work), following)
+
+    async def _candidates(self, work: Work) -> Ranked:
+        """Retrieve and fuse, then every stage that this request asks for."""
         ranked = await rank(work)
-        for stage in stages:
+        for stage in self._stages:
+            if stage.wants(work) is None:
+                continue
             before = ranked
             with timed(work.trace, stage.name):
                 ranked = await stage.run(work, before)
             if work.trace is not None:
                 work.trace.changed(stage.name, before, ranked)
         return ranked
+
+
+def _answer(work: Work, hits: Sequence[Hit], told: Plan, cursor: str | None) -> Answer:
+    explanation = None if work.trace is None else explanation_of(work, work.trace)
+    return Answer(tuple(hits), told, (time.perf_counter() - work.started) * 1000, cursor, explanation)
 
 
 @asynccontextmanager

@@ -28,6 +28,8 @@ class Work:
     whose words are looked for. where: the filter in force, unbound. vector: of the query, checked, once it is known.
     excluded: document keys that are never hits. want: candidates asked for in the pass under way; the first so many of
     a ranking are right.
+    exhausted: there are no candidates beyond those of this pass. settled: how many are on pages given out already, or
+    may be: a stage that looks at the first few need not look again.
     candidates: what retrieval found, both sides counted. notes: what was done other than asked, for the plan.
     understood: what was read from the query, for the answer. fallback: undoes what readers changed; called once where
     nothing was found, and the search is then made again.
@@ -45,6 +47,8 @@ class Work:
     vector: Float32Array | None = None
     excluded: frozenset[int] = frozenset()
     want: int = 0
+    exhausted: bool = False
+    settled: int = 0
     candidates: int = 0
     notes: list[str] = field(default_factory=list)
     fallback: Callable[[Work], None] | None = None

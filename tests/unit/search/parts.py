@@ -19,6 +19,7 @@ from nearfield.domain.hits import Matches
 from nearfield.domain.rows import row_of
 from nearfield.domain.spec_json import spec_from_json
 from nearfield.protocols.source import SourceRow
+from nearfield.search.cursors import Cursors
 from nearfield.search.fuse import DENSE_SHARE, FULL_MATCH, JUDGES, unit_similarity
 from nearfield.search.service import SearchService
 from nearfield.settings import load_settings
@@ -330,6 +331,7 @@ async def open_world(
         backend.catalog.get,
         search_timeout_s=search_timeout_s,
         wait_timeout_s=wait_timeout_s,
+        cursors=Cursors(budget_bytes=64_000_000, idle_s=300),
     )
     world = World(backend, collection, live, store, service)
     await world.write(products(count) if bodies is None else bodies)

@@ -19,7 +19,7 @@ from nearfield.api.quality_answers import (
 )
 from nearfield.api.quality_bodies import EvaluateBody, JudgmentsBody
 from nearfield.api.reading import JsonRoute, json_response
-from nearfield.api.routes.search import search_of
+from nearfield.api.routes.search import read_search
 from nearfield.api.state import Running
 from nearfield.domain.errors import InvalidRequest
 from nearfield.domain.judgments import JudgedQuery, JudgedSet, Judgment, JudgmentSource
@@ -29,7 +29,7 @@ from nearfield.settings import Settings
 
 router = APIRouter(route_class=JsonRoute, tags=["quality"])
 
-_NOT_ASKED = ("query", "vector", "limit", "offset", "cursor", "fields")
+_NOT_ASKED = ("query", "vector", "limit", "offset", "cursor", "explain", "fields")
 
 
 @router.post("/v1/collections/{name}/evaluate", responses={200: {"model": EvaluationAnswer}})
@@ -82,7 +82,7 @@ def configuration(options: dict[str, Any], settings: Settings, field: str) -> Se
         first = exc.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InvalidRequest(f"{where}: {first['msg'].lower()}", field=f"{field}.{where}") from exc
-    return search_of(body, settings)
+    return read_search(body, settings)
 
 
 def _judged_set(body: EvaluateBody) -> JudgedSet:

@@ -26,11 +26,11 @@ _MANY_HITS = 100  # written in a thread beyond
 @router.post("/v1/collections/{name}/search", responses={200: {"model": SearchAnswer}})
 async def search(name: str, body: SearchBody, backend: Running) -> Response:
     """Find documents by meaning, by words, or both, among those that pass a filter. The plan tells what was done."""
-    ask = search_of(body, backend.settings)
+    ask = read_search(body, backend.settings)
     return await _response(await backend.searches.search(name, ask), body.fields)
 
 
-def search_of(body: SearchBody, settings: Settings) -> Search:
+def read_search(body: SearchBody, settings: Settings) -> Search:
     """The question a body asks. Raises InvalidRequest, InvalidFilter."""
     check_window(body.limit, body.offset, settings)
     with np.errstate(over="ignore"):  # a number beyond float32 becomes an infinity, which is refused by name
@@ -45,6 +45,8 @@ def search_of(body: SearchBody, settings: Settings) -> Search:
         exact=body.exact,
         effort=body.ef,
         min_seq=body.min_seq,
+        cursor=body.cursor,
+        explain=body.explain,
     )
 
 
@@ -63,6 +65,8 @@ async def similar(name: str, body: SimilarBody, backend: Running) -> Response:
         offset=body.offset,
         exact=body.exact,
         min_seq=body.min_seq,
+        cursor=body.cursor,
+        explain=body.explain,
     )
     return await _response(await backend.searches.similar(name, ask), body.fields)
 

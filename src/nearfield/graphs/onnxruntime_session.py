@@ -1,4 +1,4 @@
-"""Runs an encoder's graph in ONNX Runtime."""
+"""Runs a text model's graph in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from nearfield.domain.errors import EmbedderUnavailable, InvalidFile, MissingDependency
-from nearfield.embedders.graph_ports import check_inputs, pick_output
+from nearfield.domain.errors import InvalidFile, MissingDependency
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nearfield.domain.documents import Float32Array, Int64Array
+    from nearfield.graphs.use import GraphUse
 
 
 class OnnxRuntimeSession:
-    """See `EncoderSession`. Computes in float32."""
+    """See `GraphSession`. Computes in float32."""
 
-    def __init__(self, graph: Path, *, threads: int) -> None:
+    def __init__(self, graph: Path, use: GraphUse, *, threads: int) -> None:
         """threads: 0 means one per core. Raises InvalidFile, MissingDependency."""
         try:
             import onnxruntime  # noqa: PLC0415
@@ -27,6 +27,7 @@ class OnnxRuntimeSession:
                 "onnxruntime is not installed; pip install 'nearfield[onnxruntime]', or set runtime to openvino",
                 field="runtime",
             ) from exc
+        self._use = use
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -35,17 +36,19 @@ class OnnxRuntimeSession:
         try:
             self._session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as exc:  # its errors share no class below Exception
-            raise InvalidFile(f"onnxruntime cannot read {graph}: {exc}", field="embedder") from exc
+            raise InvalidFile(f"onnxruntime cannot read {graph}: {exc}", field=use.field) from exc
         self._inputs = [port.name for port in self._session.get_inputs()]
-        check_inputs(self._inputs, graph)
+        use.check_inputs(self._inputs, graph)
         outputs = self._session.get_outputs()
-        self._output = outputs[pick_output([([port.name], len(port.shape)) for port in outputs], graph)].name
+        self._output = outputs[use.pick([([port.name], len(port.shape)) for port in outputs], graph)].name
 
-    def run(self, ids: Int64Array, mask: Int64Array) -> Float32Array:
-        """See `EncoderSession.run`."""
+    def run(self, ids: Int64Array, mask: Int64Array, types: Int64Array | None = None) -> Float32Array:
+        """See `GraphSession.run`."""
         given = {"input_ids": ids, "attention_mask": mask}
+        if types is not None:
+            given["token_type_ids"] = types
         feed = {name: given.get(name, np.zeros_like(ids)) for name in self._inputs}
         try:
             return cast("Float32Array", self._session.run([self._output], feed)[0])
         except Exception as exc:  # its errors share no class below Exception
-            raise EmbedderUnavailable(f"onnxruntime failed on {ids.shape} tokens: {exc}") from exc
+            raise self._use.unavailable(f"onnxruntime failed on {ids.shape} tokens: {exc}") from exc

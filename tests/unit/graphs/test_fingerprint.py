@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from nearfield.embedders.fingerprint import fingerprint
+from nearfield.graphs.fingerprint import fingerprint
 
 
 def test_it_is_pinned() -> None:

@@ -6,11 +6,12 @@ import threading
 import pytest
 
 from nearfield.domain.errors import EmbedderUnavailable
-from nearfield.embedders.lane import Lane
+from nearfield.embedders.encoder_ports import ENCODER
+from nearfield.graphs.lane import Lane
 
 
 async def test_work_runs_elsewhere_in_order_one_at_a_time() -> None:
-    lane = Lane("testing")
+    lane = Lane("testing", ENCODER)
     done: list[tuple[int, str]] = []
 
     def work(number: int) -> int:
@@ -24,14 +25,14 @@ async def test_work_runs_elsewhere_in_order_one_at_a_time() -> None:
 
 
 async def test_what_work_raises_comes_back() -> None:
-    lane = Lane("testing")
+    lane = Lane("testing", ENCODER)
     with pytest.raises(ZeroDivisionError):
         await lane.run(divmod, 1, 0)
     await lane.close()
 
 
 async def test_closing_finishes_what_was_taken_and_takes_no_more() -> None:
-    lane = Lane("testing")
+    lane = Lane("testing", ENCODER)
     let = threading.Event()
     taken = [asyncio.create_task(lane.run(let.wait)) for _ in range(3)]
     await asyncio.sleep(0)

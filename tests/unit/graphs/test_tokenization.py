@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearfield.domain.errors import InvalidFile
-from nearfield.embedders.tokenization import SLICE, TextTokenizer, length_sorted, well_formed
+from nearfield.graphs.tokenization import SLICE, TextTokenizer, length_sorted, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

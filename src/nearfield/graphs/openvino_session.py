@@ -1,4 +1,4 @@
-"""Runs an encoder's graph in OpenVINO."""
+"""Runs a text model's graph in OpenVINO."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from nearfield.domain.errors import EmbedderUnavailable, InvalidFile, MissingDependency
-from nearfield.embedders.graph_ports import TOKEN_OUTPUTS, check_inputs, pick_output
+from nearfield.domain.errors import InvalidFile, MissingDependency
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nearfield.domain.documents import Float32Array, Int64Array
-    from nearfield.embedders.encoder_session import Precision
+    from nearfield.graphs.session import Precision
+    from nearfield.graphs.use import GraphUse
 
 
 def native_precision() -> str:
@@ -25,10 +25,17 @@ def native_precision() -> str:
 
 
 class OpenVinoSession:
-    """See `EncoderSession`."""
+    """See `GraphSession`."""
 
     def __init__(
-        self, graph: Path, *, precision: Precision, threads: int, streams: int = 1, cache_dir: Path | None = None
+        self,
+        graph: Path,
+        use: GraphUse,
+        *,
+        precision: Precision,
+        threads: int,
+        streams: int = 1,
+        cache_dir: Path | None = None,
     ) -> None:
         """Load a graph: half a second, less from the cache.
 
@@ -36,6 +43,7 @@ class OpenVinoSession:
         cache_dir: compiled graphs are kept there; None keeps none.
         Raises InvalidFile for a graph that OpenVINO cannot read, MissingDependency without OpenVINO.
         """
+        self._use = use
         hint = native_precision() if precision == "native" else "f32"
         config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
@@ -53,21 +61,23 @@ class OpenVinoSession:
         try:
             self._model = _core().compile_model(str(graph), "CPU", config)
         except RuntimeError as exc:
-            raise InvalidFile(f"openvino cannot read {graph}: {_first_line(exc)}", field="embedder") from exc
+            raise InvalidFile(f"openvino cannot read {graph}: {_first_line(exc)}", field=use.field) from exc
         self._of_thread = threading.local()
         self._inputs = [port.get_any_name() for port in self._model.inputs]
-        check_inputs(self._inputs, graph)
-        self._output = pick_output(
+        use.check_inputs(self._inputs, graph)
+        self._output = use.pick(
             [
-                (sorted(port.get_names() & TOKEN_OUTPUTS) or [""], len(port.get_partial_shape()))
+                (sorted(port.get_names() & use.outputs) or [""], len(port.get_partial_shape()))
                 for port in self._model.outputs
             ],
             graph,
         )
 
-    def run(self, ids: Int64Array, mask: Int64Array) -> Float32Array:
-        """See `EncoderSession.run`."""
+    def run(self, ids: Int64Array, mask: Int64Array, types: Int64Array | None = None) -> Float32Array:
+        """See `GraphSession.run`."""
         given = {"input_ids": ids, "attention_mask": mask}
+        if types is not None:
+            given["token_type_ids"] = types
         feed = {name: given.get(name, np.zeros_like(ids)) for name in self._inputs}
         try:
             request = getattr(self._of_thread, "request", None)
@@ -76,7 +86,7 @@ class OpenVinoSession:
             request.infer(feed, share_inputs=True, share_outputs=True)
             return cast("Float32Array", request.get_output_tensor(self._output).data)
         except RuntimeError as exc:
-            raise EmbedderUnavailable(f"openvino failed on {ids.shape} tokens: {_first_line(exc)}") from exc
+            raise self._use.unavailable(f"openvino failed on {ids.shape} tokens: {_first_line(exc)}") from exc
 
 
 @cache

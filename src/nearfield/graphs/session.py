@@ -1,4 +1,4 @@
-"""The seam inside this room: something that runs an encoder's graph, and the choice of it."""
+"""The seam inside this room: something that runs a graph, and the choice of it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Runtime = Literal["openvino", "onnxruntime"]
 Precision = Literal["native", "float32"]
 
 
-class EncoderSession(Protocol):
+class GraphSession(Protocol):
     """A graph, loaded. Used by as many threads at a time as it has streams; gives up the GIL while it computes."""
 
-    def run(self, ids: Int64Array, mask: Int64Array) -> Float32Array:
-        """Token vectors, float32, shape (n, tokens, hidden); or (n, hidden) from a graph that pools by itself.
+    def run(self, ids: Int64Array, mask: Int64Array, types: Int64Array | None = None) -> Float32Array:
+        """The output picked, float32: token vectors (n, tokens, hidden), or what is pooled or scored, (n, width).
 
-        ids, mask: int64, shape (n, tokens). The answer may lie in the session's own memory, valid until this thread's
-        next run.
-        Raises EmbedderUnavailable.
+        ids, mask, types: int64, shape (n, tokens); types tell a pair's second text (1) from its first, None is all 0.
+        The answer may lie in the session's own memory, valid until this thread's next run.
+        Raises the use's `unavailable`.
         """
         ...
 

@@ -1,0 +1,1 @@
+"""How well does a text answer a query, when a model reads the two together?"""
