@@ -276,6 +276,7 @@ class CollectionHandle:
         ef: int | None = None,
         cursor: str | None = None,
         explain: bool = False,
+        typos: bool = True,
     ) -> Answer:
         """Find documents by meaning and words. Iterate over the answer for its hits, best first; `plan` tells how.
 
@@ -283,6 +284,7 @@ class CollectionHandle:
         vector. ef: candidates the index keeps while searching; more is slower and finds more.
         cursor: that of an earlier answer, for the page that follows it; the question may be left out.
         explain: tell in each hit's `parts` and in `explanation` what every stage did.
+        typos: forgive typing errors; the plan's `corrections` tell which.
         Always min(limit, matching documents) hits. Raises InvalidRequest, InvalidFilter, InvalidCursor, CursorExpired.
         """
         ask = question(
@@ -296,6 +298,7 @@ class CollectionHandle:
             ef=ef,
             cursor=cursor,
             explain=explain,
+            typos=typos,
         )
         return self._loop.run(self._backend.searches.search(self.name, replace(ask, min_seq=self._written_seq)))
 
@@ -438,6 +441,7 @@ def question(
     ef: int | None = None,
     cursor: str | None = None,
     explain: bool = False,
+    typos: bool = True,
 ) -> Search:
     """What `CollectionHandle.search` asks. Raises InvalidRequest, InvalidFilter, InvalidVector."""
     return Search(
@@ -451,6 +455,7 @@ def question(
         effort=ef,
         cursor=cursor,
         explain=explain,
+        typos=typos,
     )
 
 

@@ -27,7 +27,9 @@ from nearfield.indexing.documents import Documents
 from nearfield.indexing.generations import Generations
 from nearfield.quality.service import Quality
 from nearfield.search.cursors import Cursors
+from nearfield.search.lexicons import Lexicons
 from nearfield.search.service import SearchService
+from nearfield.search.wording import Wording
 from nearfield.sources.files import open_source
 
 if TYPE_CHECKING:
@@ -287,6 +289,8 @@ async def open_backend(settings: Settings) -> Backend:
             max_text_length=settings.max_text_length,
             wait_timeout_s=settings.wait_timeout_s,
         )
+        lexicons = Lexicons(store)
+        stack.push_async_callback(lexicons.close)
         searches = SearchService(
             store,
             generations,
@@ -294,6 +298,7 @@ async def open_backend(settings: Settings) -> Backend:
             search_timeout_s=settings.search_timeout_s,
             wait_timeout_s=settings.wait_timeout_s,
             cursors=Cursors(budget_bytes=settings.cursor_bytes, idle_s=settings.cursor_idle_s),
+            readers=Wording(lexicons).readers(),
         )
         stack.push_async_callback(searches.close)
         quality = Quality(store, catalog.get, searches.search)

@@ -176,6 +176,13 @@ class HitAnswer(_Answer):
     explain: list[PartAnswer] | None = None
 
 
+class CorrectionAnswer(_Answer):
+    """word: of the query, which no document holds. meant: the known word that was looked for instead."""
+
+    word: str
+    meant: str
+
+
 class PlanAnswer(_Answer):
     """What the search really did."""
 
@@ -193,6 +200,7 @@ class PlanAnswer(_Answer):
     filter_native: str | None
     filter_residual: str | None
     notes: list[str]
+    corrections: list[CorrectionAnswer]
 
 
 class SearchAnswer(_Answer):
@@ -343,4 +351,5 @@ def _plan_json(plan: Plan) -> dict[str, Any]:
         "filter_native": plan.filter_native,
         "filter_residual": plan.filter_residual,
         "notes": plan.notes,
+        "corrections": [{"word": one.word, "meant": one.meant} for one in plan.corrections],
     }

@@ -71,6 +71,7 @@ class SearchBody(_Body):
     cursor: Cursor = None
     explain: Explain = False
     fields: Projection = None
+    typos: bool = Field(True, description="Forgive typing errors in words that no document holds.")
 
 
 class SimilarBody(_Body):

@@ -135,6 +135,7 @@ def search(
         typer.Option(metavar="hybrid|semantic|lexical", help="Meaning and words, meaning, or words (default: hybrid)."),
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Compare every vector.")] = False,
+    typos: Annotated[bool, typer.Option("--typos/--no-typos", help="Forgive typing errors.")] = True,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for changes not yet indexed.")] = True,
     data: Data = None,
     json: Json = False,
@@ -143,7 +144,7 @@ def search(
     from nearfield.cli import searching
     from nearfield.cli.terminal import Terminal
 
-    ask = searching.Ask(name, query, where, limit, mode, exact, wait)
+    ask = searching.Ask(name, query, where, limit, mode, exact, typos, wait)
     searching.search(ask, data, Terminal(as_json=json))
 
 

@@ -37,13 +37,14 @@ class Ask:
     limit: int
     mode: Mode | None
     exact: bool
+    typos: bool
     wait: bool
 
 
 def search(ask: Ask, data: Path | None, terminal: Terminal) -> None:
     """Search and print. Raises whatever the search raises; a filter that cannot be read, before anything is opened."""
     where = None if ask.where is None else parse_text(ask.where)
-    question = Search(query=ask.query, where=where, limit=ask.limit, mode=ask.mode, exact=ask.exact)
+    question = Search(query=ask.query, where=where, limit=ask.limit, mode=ask.mode, exact=ask.exact, typos=ask.typos)
     settings = existing_data(data)
 
     async def work(backend: Backend) -> None:
@@ -122,6 +123,7 @@ def plan_lines(plan: Plan, took_ms: float) -> list[str]:
         f"{plan.matches:,} matches" if plan.matches is not None else "",
         f"filter in the engine: {plan.filter_native}" if plan.filter_native else "",
         f"filter on the store: {plan.filter_residual}" if plan.filter_residual else "",
+        ", ".join(f"{one.word} taken for {one.meant}" for one in plan.corrections),
         f"waited for {plan.waited_for:,} changes" if plan.waited_for else "",
         f"{took_ms:.1f} ms",
     ]

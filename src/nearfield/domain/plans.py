@@ -31,6 +31,14 @@ class Access(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """word: of the query, folded. meant: the known word it was taken for."""
+
+    word: str
+    meant: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The truth about one search.
 
@@ -40,6 +48,7 @@ class Plan:
     matches: documents that pass the filter where the plan had to count them, else None.
     filter_native, filter_residual: the parts decided by the engine and on the store, as text; None when empty.
     notes: what was done other than asked, and why, in plain words.
+    corrections: words of the query that no document holds, and the known ones that were looked for instead.
     """
 
     mode: Mode
@@ -56,3 +65,4 @@ class Plan:
     filter_native: str | None = None
     filter_residual: str | None = None
     notes: tuple[str, ...] = ()
+    corrections: tuple[Correction, ...] = ()

@@ -28,6 +28,7 @@ class Search:
     min_seq: wait until this change is applied; None waits for nothing.
     cursor: of an earlier answer: the page that follows it. The rest may be left out then, and must not differ.
     explain: tell what each stage did.
+    typos: forgive typing errors in words that no document holds.
     Raises InvalidRequest naming the field.
     """
 
@@ -42,6 +43,7 @@ class Search:
     min_seq: int | None = None
     cursor: str | None = None
     explain: bool = False
+    typos: bool = True
 
     def __post_init__(self) -> None:
         if (self.query is None) == (self.vector is None) and (self.cursor is None or self.query is not None):

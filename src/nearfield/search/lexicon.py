@@ -7,9 +7,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from nearfield.domain.languages import NONE
 from nearfield.domain.rows import row_of
 from nearfield.domain.schema import FieldType
 from nearfield.domain.words import identifiers, is_mixed, words_of
+from nearfield.search.spelling import Speller
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -74,6 +76,7 @@ class Lexicon:
     longest_name: int = 0
     """Words in the longest key of `names`."""
     sorted_identifiers: Sequence[str] = ()
+    speller: Speller = field(default_factory=lambda: Speller.of({}, NONE))
 
     def identifiers_from(self, prefix: str, *, most: int) -> list[str]:
         """Known identifiers that begin with a folded, joined prefix, the most frequent first; ties by spelling."""
@@ -125,13 +128,14 @@ class Gathering:
                 words = words_of(value) if len(value) <= MAX_VALUE_LENGTH else []
                 if words:
                     names.setdefault(" ".join(words), []).append(Known(name, value, count))
+        frequency = dict(self._words)
         titles = dict(self._titles.most_common(MAX_TITLES))
         return Lexicon(
             documents=self.documents,
             seq=seq,
             values=values,
             spans=dict(self._spans),
-            words=dict(self._words),
+            words=frequency,
             identifiers=dict(self._identifiers),
             titles=titles,
             title_field=self._title_field if titles else None,
@@ -139,6 +143,7 @@ class Gathering:
             names={key: tuple(sorted(found, key=lambda one: -one.count)) for key, found in names.items()},
             longest_name=max((key.count(" ") + 1 for key in names), default=0),
             sorted_identifiers=sorted(self._identifiers),
+            speller=Speller.of(frequency, self._spec.search.language),
         )
 
     def _take(self, document: StoredDocument) -> None:

@@ -14,6 +14,7 @@ from nearfield.search.lexicon import Gathering, Lexicon
 
 if TYPE_CHECKING:
     from nearfield.domain.collections import Collection
+    from nearfield.domain.schema import CollectionSpec
     from nearfield.protocols.live import LiveIndex
     from nearfield.protocols.store import Store
 
@@ -23,6 +24,8 @@ PAGE: Final = 250  # documents read and counted at a time: 15 ms in a thread
 WAIT_S: Final = 0.25
 """The longest a search waits for a lexicon that is nearly there: a small collection's, or a few changes behind."""
 NEAR: Final = 2_000  # changes behind that can be read in that time, about
+QUICK_S: Final = 0.02
+"""A lexicon that took longer to make is not waited for once there is an older one."""
 FRESH_SHARE: Final = 20
 """A new snapshot is made once the one before is this many times older than it took to make: 5% of a core at most."""
 DRIFT: Final = 0.25
@@ -34,6 +37,7 @@ MAX_KEPT: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
+    spec: CollectionSpec
     gathering: Gathering
     lexicon: Lexicon
     changed: int  # documents read again since the scan
@@ -54,16 +58,15 @@ class Lexicons:
 
         Waits WAIT_S at most, and only where few changes are missing.
         """
-        kept = self._kept.get(collection.id)
-        behind = live.applied_seq - (kept.lexicon.seq if kept is not None else 0)
-        if behind <= 0 and kept is not None:
-            return kept.lexicon
-        if kept is not None and time.monotonic() - kept.made_at < kept.cost_s * FRESH_SHARE:
-            return kept.lexicon
+        kept = self._of(collection)
+        if kept is not None:
+            behind = live.applied_seq - kept.lexicon.seq
+            if behind <= 0 or time.monotonic() - kept.made_at < kept.cost_s * FRESH_SHARE:
+                return kept.lexicon
         task = self._work(collection, live)
-        if behind <= NEAR:
+        if live.applied_seq <= NEAR if kept is None else behind <= NEAR and kept.cost_s <= QUICK_S:
             await asyncio.wait({task}, timeout=WAIT_S)
-            kept = self._kept.get(collection.id)
+            kept = self._of(collection)
         return None if kept is None else kept.lexicon
 
     async def close(self) -> None:
@@ -71,6 +74,13 @@ class Lexicons:
         for task in self._working.values():
             task.cancel()
         await asyncio.gather(*self._working.values(), return_exceptions=True)
+
+    def _of(self, collection: Collection) -> _Kept | None:
+        """What is kept, unless the collection's settings are others now."""
+        kept = self._kept.get(collection.id)
+        if kept is None or kept.spec is collection.spec or kept.spec == collection.spec:
+            return kept
+        return None
 
     def _work(self, collection: Collection, live: LiveIndex) -> asyncio.Task[None]:
         task = self._working.get(collection.id)
@@ -81,7 +91,7 @@ class Lexicons:
         return task
 
     async def _bring_up(self, collection: Collection, live: LiveIndex) -> None:
-        kept = self._kept.get(collection.id)
+        kept = self._of(collection)
         try:
             if kept is None or kept.changed > DRIFT * kept.lexicon.documents + DRIFT_LEAST:
                 await self._scan(collection)
@@ -122,6 +132,6 @@ class Lexicons:
         lexicon = await asyncio.to_thread(gathering.snapshot, seq)
         now = time.monotonic()
         self._kept.pop(collection.id, None)
-        self._kept[collection.id] = _Kept(gathering, lexicon, changed, now - began, now)
+        self._kept[collection.id] = _Kept(collection.spec, gathering, lexicon, changed, now - began, now)
         if len(self._kept) > MAX_KEPT:
             del self._kept[next(iter(self._kept))]

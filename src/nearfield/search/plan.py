@@ -84,6 +84,7 @@ def plan_of(work: Work) -> Plan:
         filter_native=where.native_text,
         filter_residual=where.residual_text,
         notes=tuple(notes),
+        corrections=work.corrections,
     )
 
 

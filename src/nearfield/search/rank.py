@@ -83,7 +83,8 @@ async def _by_meaning(work: Work, vector: Float32Array, depth: int = 0) -> Candi
 async def _by_words(work: Work, depth: int = 0, *, foresee: bool = False) -> Candidates:
     """The lexical side, and with it the vectors that fusing asks for in nine searches of ten."""
     with timed(work.trace, "lexical"):
-        found = await work.retrieval.lexical(work.words, work.want, depth=depth)
+        text = f"{work.words} {work.expansion}" if work.expansion else work.words
+        found = await work.retrieval.lexical(text, work.want, depth=depth)
         if foresee and len(found):
             await work.retrieval.foresee(found.chunks[:JUDGES])
     work.candidates = len(found)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nearfield.domain.collections import Collection
     from nearfield.domain.documents import Float32Array
     from nearfield.domain.filters import Filter
-    from nearfield.domain.plans import Mode
+    from nearfield.domain.plans import Correction, Mode
     from nearfield.domain.queries import Search, Similar
     from nearfield.protocols.live import LiveIndex
     from nearfield.search.ranked import Ranked
@@ -25,7 +25,8 @@ class Work:
     """A search on its way. Readers change it before the plan is made, stages read it afterwards.
 
     ask: as it came, never changed. meaning: the text that is embedded, None where a vector is given. words: the text
-    whose words are looked for. where: the filter in force, unbound. vector: of the query, checked, once it is known.
+    whose words are looked for. expansion: other words for the same, looked for beside them and not counted as asked.
+    corrections: words put right. where: the filter in force, unbound. vector: of the query, checked, once it is known.
     excluded: document keys that are never hits. want: candidates asked for in the pass under way; the first so many of
     a ranking are right.
     exhausted: there are no candidates beyond those of this pass. settled: how many are on pages given out already, or
@@ -44,6 +45,8 @@ class Work:
     waited_for: int = 0
     meaning: str | None = None
     words: str = ""
+    expansion: str = ""
+    corrections: tuple[Correction, ...] = ()
     vector: Float32Array | None = None
     excluded: frozenset[int] = frozenset()
     want: int = 0

@@ -47,6 +47,7 @@ def read_search(body: SearchBody, settings: Settings) -> Search:
         min_seq=body.min_seq,
         cursor=body.cursor,
         explain=body.explain,
+        typos=body.typos,
     )
 
 
