@@ -22,9 +22,11 @@ from nearfield.domain.errors import (
     InvalidVector,
     ShuttingDown,
 )
+from nearfield.domain.facets import FacetScope, read_facets
 from nearfield.domain.filter_json import parse_json
 from nearfield.domain.filter_text import parse_text
 from nearfield.domain.judgments import Judgment
+from nearfield.domain.ordering import read_group_by, read_sort
 from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search, Similar
 from nearfield.domain.spec_json import field_type, spec_from_json, spec_to_json
@@ -277,6 +279,10 @@ class CollectionHandle:
         cursor: str | None = None,
         explain: bool = False,
         typos: bool = True,
+        sort: str | Sequence[str] | None = None,
+        facets: Sequence[str | Mapping[str, Any]] | None = None,
+        facet_scope: str = "candidates",
+        group_by: str | Mapping[str, Any] | None = None,
     ) -> Answer:
         """Find documents by meaning and words. Iterate over the answer for its hits, best first; `plan` tells how.
 
@@ -285,6 +291,10 @@ class CollectionHandle:
         cursor: that of an earlier answer, for the page that follows it; the question may be left out.
         explain: tell in each hit's `parts` and in `explanation` what every stage did.
         typos: forgive typing errors; the plan's `corrections` tell which.
+        sort: fields, descending with a minus: `["price", "-_score"]`. facets: fields to count, or
+        `{"field": "price", "ranges": [[None, 50], [50, None]]}`; facet_scope: over "candidates" or all "matches".
+        group_by: a field, or `{"field": "sku", "limit": 3}`: hits are the best of each value, the others `members`.
+        Without query and vector, what passes `where` is listed.
         Always min(limit, matching documents) hits. Raises InvalidRequest, InvalidFilter, InvalidCursor, CursorExpired.
         """
         ask = question(
@@ -299,6 +309,10 @@ class CollectionHandle:
             cursor=cursor,
             explain=explain,
             typos=typos,
+            sort=sort,
+            facets=facets,
+            facet_scope=facet_scope,
+            group_by=group_by,
         )
         return self._loop.run(self._backend.searches.search(self.name, replace(ask, min_seq=self._written_seq)))
 
@@ -442,6 +456,10 @@ def question(
     cursor: str | None = None,
     explain: bool = False,
     typos: bool = True,
+    sort: str | Sequence[str] | None = None,
+    facets: Sequence[str | Mapping[str, Any]] | None = None,
+    facet_scope: str = "candidates",
+    group_by: str | Mapping[str, Any] | None = None,
 ) -> Search:
     """What `CollectionHandle.search` asks. Raises InvalidRequest, InvalidFilter, InvalidVector."""
     return Search(
@@ -456,6 +474,10 @@ def question(
         cursor=cursor,
         explain=explain,
         typos=typos,
+        sort=read_sort(sort),
+        facets=read_facets(facets),
+        facet_scope=parse_scope(facet_scope),
+        group_by=read_group_by(group_by),
     )
 
 
@@ -468,7 +490,10 @@ def configuration(options: Mapping[str, Any]) -> Search:
     return question("any", **options)
 
 
-_SET_BY_EVALUATION = ("query", "vector", "limit", "offset", "cursor", "explain")
+_SET_BY_EVALUATION = (
+    *("query", "vector", "limit", "offset", "cursor", "explain"),
+    *("sort", "facets", "facet_scope", "group_by"),
+)
 
 
 def judged_from(
@@ -516,3 +541,12 @@ def parse_mode(mode: Mode | str) -> Mode:
     except ValueError as exc:
         known = ", ".join(Mode)
         raise InvalidRequest(f"unknown mode {mode!r}; expected one of {known}", field="mode") from exc
+
+
+def parse_scope(scope: FacetScope | str) -> FacetScope:
+    """Raises InvalidRequest naming the scopes."""
+    try:
+        return FacetScope(scope)
+    except ValueError as exc:
+        known = ", ".join(FacetScope)
+        raise InvalidRequest(f"unknown facet scope {scope!r}; expected one of {known}", field="facet_scope") from exc

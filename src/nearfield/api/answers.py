@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nearfield.domain.collections import Collection
     from nearfield.domain.documents import Rejection, StoredDocument
     from nearfield.domain.explanations import Explanation, Part
+    from nearfield.domain.facets import FacetCounts
     from nearfield.domain.hits import Answer, Hit
     from nearfield.domain.plans import Plan
     from nearfield.domain.reports import CollectionStatus
@@ -174,6 +175,29 @@ class HitAnswer(_Answer):
     document: dict[str, Any]
     passage: int | None = None
     explain: list[PartAnswer] | None = None
+    group: Any = None
+    members: list[HitAnswer] | None = None
+
+
+class BucketAnswer(_Answer):
+    """count: documents. value: of a facet of values; low, high: of a range or histogram bucket, null when open."""
+
+    count: int
+    value: Any = None
+    low: Any = None
+    high: Any = None
+
+
+class FacetAnswer(_Answer):
+    """kind: `values`, `ranges` or `histogram`. documents: counted over. missing: those without the field. others:
+    distinct values beyond those told."""
+
+    field: str
+    kind: str
+    buckets: list[BucketAnswer]
+    documents: int
+    missing: int
+    others: int
 
 
 class CorrectionAnswer(_Answer):
@@ -186,7 +210,7 @@ class CorrectionAnswer(_Answer):
 class PlanAnswer(_Answer):
     """What the search really did."""
 
-    mode: Mode
+    mode: Mode | None
     access: Access
     engine: str
     index: str
@@ -210,6 +234,7 @@ class SearchAnswer(_Answer):
     plan: PlanAnswer
     cursor: str | None = None
     explain: ExplainAnswer | None = None
+    facets: list[FacetAnswer] | None = None
     took_ms: float
     request_id: str
 
@@ -304,7 +329,27 @@ def answer_json(answer: Answer, fields: Sequence[str] | None, request_id: str | 
     }
     if answer.explanation is not None:
         told["explain"] = explain_json(answer.explanation)
+    if answer.facets:
+        told["facets"] = [facet_json(one) for one in answer.facets]
     return told
+
+
+def facet_json(counts: FacetCounts) -> dict[str, Any]:
+    """A FacetAnswer."""
+    values = counts.kind == "values"
+    return {
+        "field": counts.field,
+        "kind": counts.kind,
+        "buckets": [
+            {"value": one.value, "count": one.count}
+            if values
+            else {"low": one.low, "high": one.high, "count": one.count}
+            for one in counts.buckets
+        ],
+        "documents": counts.documents,
+        "missing": counts.missing,
+        "others": counts.others,
+    }
 
 
 def explain_json(explanation: Explanation) -> dict[str, Any]:
@@ -332,6 +377,9 @@ def _hit_json(hit: Hit, fields: Sequence[str] | None) -> dict[str, Any]:
         told["passage"] = hit.passage
     if hit.parts:
         told["explain"] = [part_json(part) for part in hit.parts]
+    if hit.members is not None:
+        told["group"] = hit.group
+        told["members"] = [_hit_json(one, fields) for one in hit.members]
     return told
 
 

@@ -55,7 +55,7 @@ FUSION_TOLD = "How a hybrid search puts meaning and words together."
 
 
 class SearchBody(_Body):
-    """A question to one collection: `query`, in words, or `vector`; exactly one of them."""
+    """A question to one collection: `query`, in words, or `vector`. With neither, what passes `filter` is listed."""
 
     query: str | None = Field(None, description="What to look for, in words.", examples=["affordable audio gear"])
     vector: list[float] | None = Field(None, description="A query vector of the collection's dimension.")
@@ -70,6 +70,30 @@ class SearchBody(_Body):
     min_seq: MinSeq = None
     cursor: Cursor = None
     explain: Explain = False
+    sort: list[str] | None = Field(
+        None,
+        description="Fields to order the candidates by, descending with a minus; `_score` is the relevance. Documents "
+        "without a field come last.",
+        examples=[["price", "-added", "-_score"]],
+    )
+    facets: list[str | dict[str, Any]] | None = Field(
+        None,
+        description="Fields whose values are counted. As an object: `field`, and `limit` (values told), `ranges` "
+        "(pairs from low to below high), or `histogram` (a width; over instants hour, day, week, month or year); "
+        "`disjunctive`: count as if the filter's own conditions on the field were not there.",
+        examples=[["brand", {"field": "price", "ranges": [[None, 50], [50, 100]]}]],
+    )
+    facet_scope: Literal["candidates", "matches"] = Field(
+        "candidates",
+        description="Count over the documents the search ranked, 1,000 at least where there are so many, or over every "
+        "document that passes the filter.",
+    )
+    group_by: str | dict[str, Any] | None = Field(
+        None,
+        description="A field: hits are the best of each value, with up to `limit` others as `members`. Documents "
+        "without the field stand alone.",
+        examples=[{"field": "sku", "limit": 3}],
+    )
     fields: Projection = None
     typos: bool = Field(True, description="Forgive typing errors in words that no document holds.")
 

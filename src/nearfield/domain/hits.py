@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from nearfield.domain.documents import Float32Array, Int64Array
     from nearfield.domain.explanations import Explanation, Part
+    from nearfield.domain.facets import FacetCounts
     from nearfield.domain.plans import Plan
 
 
@@ -36,6 +37,8 @@ class Hit:
     score: 0..1, higher is better, the same meaning under every engine.
     passage: which passage of the document matched best, counted from 0.
     parts: what each stage had to do with the score, where `explain` is asked; they add up to it.
+    group, members: where hits are grouped, the value they share, and others of the group, best first; members is None
+    where they are not.
     """
 
     id: str
@@ -43,6 +46,12 @@ class Hit:
     document: Mapping[str, Any]
     passage: int = 0
     parts: tuple[Part, ...] = ()
+    group: Any = None
+    members: tuple[Hit, ...] | None = None
+
+    def with_group(self, group: Any, members: tuple[Hit, ...]) -> Hit:
+        """The same hit as the best of a group."""
+        return replace(self, group=group, members=members)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +59,7 @@ class Answer:
     """The answer to a search. `hits` are best first; ties break by the order in which documents were first stored.
 
     cursor: of the page that follows, None after the last. explanation: where `explain` was asked.
+    facets: in the order asked, on the first page only.
     """
 
     hits: tuple[Hit, ...]
@@ -57,6 +67,7 @@ class Answer:
     took_ms: float
     cursor: str | None = None
     explanation: Explanation | None = None
+    facets: tuple[FacetCounts, ...] = ()
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)

@@ -42,6 +42,7 @@ class Correction:
 class Plan:
     """The truth about one search.
 
+    mode: None for a listing, which asks nothing.
     generation: number of the generation that answered. applied_seq: the last change it had applied.
     waited_for: changes the search waited for before it started.
     effort: efSearch or its like; None when exact or when the index has none.
@@ -51,7 +52,7 @@ class Plan:
     corrections: words of the query that no document holds, and the known ones that were looked for instead.
     """
 
-    mode: Mode
+    mode: Mode | None
     access: Access
     engine: str
     index: str

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nearfield.domain.errors import InvalidRequest
+from nearfield.domain.facets import FacetScope
 from nearfield.domain.plans import Mode
 
 if TYPE_CHECKING:
     from nearfield.domain.documents import Float32Array
+    from nearfield.domain.facets import Facet
     from nearfield.domain.filters import Filter
+    from nearfield.domain.ordering import GroupBy, SortKey
 
 MAX_LIMIT = 1_000
 MAX_OFFSET = 10_000
@@ -26,6 +29,9 @@ class Search:
     limit: hits wanted, 1 to MAX_LIMIT; min(limit, matches) come back. offset: hits skipped, 0 to MAX_OFFSET.
     effort: efSearch for this search, None for the index's own. exact: compare every vector.
     min_seq: wait until this change is applied; None waits for nothing.
+    sort: orders the candidates; empty for the best first. facets: counted over `facet_scope`. group_by: hits are the
+    best of each group.
+    Without query and vector, what passes the filter is listed, where one of where, sort, facets or group_by is given.
     cursor: of an earlier answer: the page that follows it. The rest may be left out then, and must not differ.
     explain: tell what each stage did.
     typos: forgive typing errors in words that no document holds.
@@ -44,10 +50,21 @@ class Search:
     cursor: str | None = None
     explain: bool = False
     typos: bool = True
+    sort: tuple[SortKey, ...] = ()
+    facets: tuple[Facet, ...] = ()
+    facet_scope: FacetScope = FacetScope.CANDIDATES
+    group_by: GroupBy | None = None
 
     def __post_init__(self) -> None:
-        if (self.query is None) == (self.vector is None) and (self.cursor is None or self.query is not None):
+        if self.query is not None and self.vector is not None:
             raise InvalidRequest("give either query or vector, one of them", field="query")
+        listed = self.where is not None or self.sort or self.facets or self.group_by or self.cursor
+        if self.query is None and self.vector is None and not listed:
+            raise InvalidRequest(
+                "give either query or vector, one of them, or a filter to list what passes it", field="query"
+            )
+        if self.query is None and self.vector is None and self.mode is not None and self.cursor is None:
+            raise InvalidRequest(f"mode {self.mode} needs a query; a listing has none", field="mode")
         if self.query is not None and not self.query.strip():
             raise InvalidRequest("query is blank; give at least one word", field="query")
         if self.query is not None and len(self.query) > MAX_QUERY_LENGTH:
@@ -59,8 +76,10 @@ class Search:
         check_window(self.limit, self.offset, self.cursor)
 
     @property
-    def resolved_mode(self) -> Mode:
-        """The mode asked for; hybrid for words and semantic for a vector when none was."""
+    def resolved_mode(self) -> Mode | None:
+        """The mode asked for; hybrid for words and semantic for a vector when none was; None for a listing."""
+        if self.query is None and self.vector is None:
+            return None
         return self.mode or (Mode.SEMANTIC if self.query is None else Mode.HYBRID)
 
 

@@ -51,6 +51,7 @@ class Frozen:
     cut: bool = False
     groups: Int64Array | None = None
     names: dict[Any, int] = field(default_factory=dict)
+    group_count: int = 0
     shown: dict[int, int] = field(default_factory=dict)
     traces: list[tuple[int, Trace]] = field(default_factory=list)
 
@@ -76,6 +77,22 @@ class Frozen:
                 np.concatenate([old.scores, found.scores[new]]),
             )
         return int(new.sum())
+
+    @property
+    def grouped(self) -> int:
+        """How many documents of the list have their group."""
+        return 0 if self.groups is None else len(self.groups)
+
+    def join_groups(self, values: list[Any]) -> None:
+        """Give the next documents of the list their groups, by the value each has; None is a group of its own."""
+        numbers = []
+        for value in values:
+            number = self.group_count if value is None else self.names.setdefault(value, self.group_count)
+            if number == self.group_count:
+                self.group_count += 1
+            numbers.append(number)
+        known = np.array([], dtype=np.int64) if self.groups is None else self.groups
+        self.groups = np.concatenate([known, np.array(numbers, dtype=np.int64)])
 
     def is_repeat(self, id: str, key: int) -> bool:
         """Whether this id was given out before as another document."""

@@ -59,20 +59,35 @@ async def cut(work: Work, frozen: Frozen, place: int, candidates: Callable[[Work
         place = end
 
 
-async def deepen(work: Work, frozen: Frozen, need: int, candidates: Callable[[Work], Awaitable[Ranked]]) -> None:
-    """Make a list `need` long, if there are so many: search again for more, keep what is frozen, append what is new."""
+async def deepen(
+    work: Work,
+    frozen: Frozen,
+    need: int,
+    candidates: Callable[[Work], Awaitable[Ranked]],
+    *,
+    most: int | None = None,
+) -> None:
+    """Make a list `need` long, if there are so many: search again for more, keep what is frozen, append what is new.
+
+    most: documents it may ever hold, MAX_LISTED unless told.
+    """
+    most = MAX_LISTED if most is None else most
     want = len(frozen.ranked)
     while not frozen.complete and len(frozen.ranked) < need:
-        want = min(max(need, DEEPER * want), MAX_LISTED)
-        if len(frozen.ranked) >= MAX_LISTED:
+        want = min(max(need, DEEPER * want), most)
+        if len(frozen.ranked) >= most:
             frozen.complete = frozen.cut = True
             return
         work.want = want + len(work.excluded)
         work.settled = len(frozen.ranked)
-        work.trace = None if frozen.work.trace is None else Trace()
-        found = await candidates(work)
+        trace = Trace() if frozen.traces else None
+        before, work.trace = work.trace, trace
+        try:
+            found = await candidates(work)
+        finally:
+            work.trace = before
         first = len(frozen.ranked)
-        if frozen.append(found) and work.trace is not None:
-            frozen.traces.append((first, work.trace))
-        frozen.complete = work.exhausted or want == MAX_LISTED
-        frozen.cut = not work.exhausted and want == MAX_LISTED
+        if frozen.append(found) and trace is not None:
+            frozen.traces.append((first, trace))
+        frozen.complete = work.exhausted or want == most
+        frozen.cut = not work.exhausted and want == most

@@ -44,7 +44,7 @@ async def plan(work: Work, store: Store, selectivity: Selectivity) -> None:
 
 
 def _settle_mode(work: Work) -> None:
-    if work.mode is Mode.SEMANTIC or work.live.capabilities.lexical:
+    if work.mode in (None, Mode.SEMANTIC) or work.live.capabilities.lexical:
         return
     if work.mode is Mode.LEXICAL:
         engine = work.live.generation.engine
@@ -92,7 +92,7 @@ def explanation_of(work: Work, trace: Trace) -> Explanation:
     """How the answer came to be, but for the hits' own parts."""
     return Explanation(
         meaning=work.meaning if work.mode is not Mode.LEXICAL else None,
-        words=work.words if work.mode is not Mode.SEMANTIC else None,
+        words=work.words if work.mode in (Mode.HYBRID, Mode.LEXICAL) else None,
         where=None if work.where is None else to_text(work.where),
         stages=trace.stages(),
     )

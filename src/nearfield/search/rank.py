@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nearfield.domain.plans import Mode
 from nearfield.search.fuse import JUDGES, fuse, rank_dense, rank_lexical
+from nearfield.search.listing import listing
 from nearfield.search.plan import checked_vector
 from nearfield.search.trace import timed
 
@@ -37,6 +38,10 @@ async def rank(work: Work) -> Ranked:
             _one_side(work, "dense", ranked)
         case Mode.HYBRID:
             ranked = await _hybrid(work)
+        case None:
+            with timed(work.trace, "listing"):
+                ranked = await listing(work)
+            _one_side(work, "listing", ranked)
     work.exhausted = len(ranked) < work.want
     return ranked.without(work.excluded) if work.excluded else ranked
 

@@ -11,21 +11,25 @@ import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from nearfield.domain.errors import InvalidCursor, InvalidRequest, TimedOut
+from nearfield.domain.facets import FacetScope
 from nearfield.domain.hits import Answer
 from nearfield.domain.plans import Mode
+from nearfield.domain.queries import Search
 from nearfield.search.cursors import Frozen, check_same
 from nearfield.search.examples import example_documents, example_vectors
-from nearfield.search.paging import MAX_LISTED, cut
+from nearfield.search.groups import cut_groups
+from nearfield.search.paging import Page, cut
 from nearfield.search.plan import checked_vector, explanation_of, plan, plan_of
 from nearfield.search.present import present
 from nearfield.search.rank import rank
 from nearfield.search.selectivity import Selectivity
 from nearfield.search.trace import Trace, timed
+from nearfield.search.whole import CANDIDATES, EVERYTHING, check_whole, count, freeze, is_whole, settle
 from nearfield.search.work import Work
 
 if TYPE_CHECKING:
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
     from nearfield.domain.collections import Collection
     from nearfield.domain.hits import Hit
     from nearfield.domain.plans import Plan
-    from nearfield.domain.queries import Search, Similar
+    from nearfield.domain.queries import Similar
     from nearfield.protocols.live import LiveIndex, LiveIndexes
     from nearfield.protocols.store import Store
     from nearfield.search.cursors import Cursors
@@ -134,10 +138,11 @@ class SearchService:
         return collection, live, waited_for
 
     async def _answer(self, work: Work) -> Answer:
-        await plan(work, self._store, self._selectivity)
         ask = work.ask
-        wanted = [depth for stage in self._stages if (depth := stage.wants(work)) is not None]
-        want = max([ask.offset + ask.limit, *wanted]) + len(work.excluded)
+        if is_whole(ask):
+            return await self._whole(work, cast("Search", ask))
+        await self._plan(work)
+        want = max(ask.offset + ask.limit, self._depth(work)) + len(work.excluded)
         spare = SPARE
         while True:
             work.want = want + spare
@@ -147,9 +152,7 @@ class SearchService:
             if len(page.hits) == ask.limit or work.exhausted:
                 break
             spare = (spare + ask.limit - len(page.hits)) * 2
-        if not page.hits and work.fallback is not None:
-            undo, work.fallback = work.fallback, None
-            undo(work)
+        if not page.hits and _undone(work):
             return await self._answer(work)
         cursor = None
         place = len(ranked) if page.next is None and not work.exhausted else page.next
@@ -157,14 +160,52 @@ class SearchService:
         if place is not None:
             frozen = Frozen(work, ranked, work.retrieval.as_of, complete=work.exhausted)
             frozen.shown = {hash(hit.id): key for hit, key in zip(page.hits, page.keys, strict=True)}
+            if work.trace is not None:
+                frozen.traces.append((0, work.trace))
             cursor = self._freeze(frozen, place)
         return _answer(work, page.hits, told, cursor)
+
+    async def _whole(self, work: Work, ask: Search) -> Answer:
+        """An answer that needs the values of all candidates: sorted, counted or grouped."""
+        check_whole(work, ask)
+        await self._plan(work)
+        depth = max(CANDIDATES, ask.offset + ask.limit, self._depth(work)) + SPARE
+        work.want = EVERYTHING if work.mode is None else depth
+        ranked = await self._candidates(work)
+        with timed(work.trace, "present"):
+            found = await settle(work, ranked)
+            if not len(found.ranked) and _undone(work):
+                return await self._answer(work)
+            if not work.exhausted and (ask.sort or (ask.facets and ask.facet_scope is FacetScope.CANDIDATES)):
+                work.notes.append(f"the best {len(ranked):,} candidates were sorted or counted; more match")
+            facets = await count(work, ask, found, plan=self._plan, candidates=self._candidates)
+            frozen = freeze(work, ask, found)
+            work.rows = {}
+            page = await self._cut(work, frozen, ask.offset)
+        told = plan_of(work)
+        cursor = None if page.next is None else self._freeze(frozen, page.next)
+        return replace(_answer(work, page.hits, told, cursor), facets=facets)
+
+    async def _cut(self, work: Work, frozen: Frozen, place: int) -> Page:
+        group = work.ask.group_by if isinstance(work.ask, Search) else None
+        if group is not None:
+            page = await cut_groups(work, frozen, group, place, self._candidates)
+        else:
+            page = await cut(work, frozen, place, self._candidates)
+        if page.next is None and frozen.cut:
+            work.notes.append(f"the pages of one search end at its {len(frozen.ranked):,}th document")
+        return page
+
+    async def _plan(self, work: Work) -> None:
+        await plan(work, self._store, self._selectivity)
+
+    def _depth(self, work: Work) -> int:
+        """How many candidates the stages want."""
+        return max((depth for stage in self._stages if (depth := stage.wants(work)) is not None), default=0)
 
     def _freeze(self, frozen: Frozen, place: int) -> str:
         """Keep a list for its further pages, and let go of what the search read on its way."""
         frozen.work.planned = frozen.work.fallback = None
-        if frozen.work.trace is not None:
-            frozen.traces.append((0, frozen.work.trace))
         return self._cursors.keep(frozen, place)
 
     async def _later(
@@ -187,10 +228,8 @@ class SearchService:
             started=time.perf_counter(),
         )
         async with _limit(self._search_timeout_s):
-            await plan(work, self._store, self._selectivity)
-            page = await cut(work, frozen, place, self._candidates)
-        if page.next is None and frozen.cut:
-            work.notes.append(f"the pages of one search end at its {MAX_LISTED:,}th document")
+            await self._plan(work)
+            page = await self._cut(work, frozen, place)
         following = None if page.next is None else self._cursors.move(cursor, page.next)
         work.trace = frozen.trace_at(place)
         return _answer(work, page.hits, plan_of(work), following)
@@ -207,6 +246,15 @@ class SearchService:
             if work.trace is not None:
                 work.trace.changed(stage.name, before, ranked)
         return ranked
+
+
+def _undone(work: Work) -> bool:
+    """Whether readers had changed the question, and no longer have."""
+    if work.fallback is None:
+        return False
+    undo, work.fallback = work.fallback, None
+    undo(work)
+    return True
 
 
 def _answer(work: Work, hits: Sequence[Hit], told: Plan, cursor: str | None) -> Answer:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from nearfield.domain.collections import Collection
     from nearfield.domain.documents import Float32Array
-    from nearfield.domain.filters import Filter
+    from nearfield.domain.filters import Filter, Row
     from nearfield.domain.plans import Correction, Mode
     from nearfield.domain.queries import Search, Similar
     from nearfield.protocols.live import LiveIndex
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 class Work:
     """A search on its way. Readers change it before the plan is made, stages read it afterwards.
 
-    ask: as it came, never changed. meaning: the text that is embedded, None where a vector is given. words: the text
-    whose words are looked for. expansion: other words for the same, looked for beside them and not counted as asked.
-    corrections: words put right. where: the filter in force, unbound. vector: of the query, checked, once it is known.
+    ask: as it came, never changed. mode: None for a listing, which asks nothing. meaning: the text that is embedded,
+    None where a vector is given. words: the text whose words are looked for. expansion: other words for the
+    same, looked for beside them and not counted as asked. corrections: words put right.
+    where: the filter in force, unbound. vector: of the query, checked, once it is known.
     excluded: document keys that are never hits. want: candidates asked for in the pass under way; the first so many of
     a ranking are right.
     exhausted: there are no candidates beyond those of this pass. settled: how many are on pages given out already, or
@@ -34,13 +35,14 @@ class Work:
     candidates: what retrieval found, both sides counted. notes: what was done other than asked, for the plan.
     understood: what was read from the query, for the answer. fallback: undoes what readers changed; called once where
     nothing was found, and the search is then made again.
+    reads: fields whose values stages after the ranking need; rows: of each document, by key, where they are known.
     trace: None unless the request asks to explain.
     """
 
     ask: Search | Similar
     collection: Collection
     live: LiveIndex
-    mode: Mode
+    mode: Mode | None
     where: Filter | None
     waited_for: int = 0
     meaning: str | None = None
@@ -55,6 +57,8 @@ class Work:
     candidates: int = 0
     notes: list[str] = field(default_factory=list)
     fallback: Callable[[Work], None] | None = None
+    reads: tuple[str, ...] = ()
+    rows: dict[int, Row] = field(default_factory=dict)
     trace: Trace | None = None
     started: float = field(default_factory=time.perf_counter)
     planned: Retrieval | None = None

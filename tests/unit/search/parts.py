@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -307,13 +308,14 @@ async def open_world(
     embedder: str = "hashing",
     index: Mapping[str, Any] | None = None,
     bodies: Iterable[Mapping[str, Any]] | None = None,
+    fields: Mapping[str, str] = MappingProxyType(FIELDS),
     search_timeout_s: float = 30.0,
     wait_timeout_s: float = 30.0,
 ) -> World:
     """A collection of products, or of `bodies`, written and indexed. Close it with `world.backend.close()`."""
     settings = load_settings(data_dir=folder, environment="test", embedder=embedder, engine=engine)
     backend = await open_backend(settings)
-    body: dict[str, Any] = {"embed": "{name}: {description}", "fields": FIELDS}
+    body: dict[str, Any] = {"embed": "{name}: {description}", "fields": dict(fields)}
     if index is not None:
         body["index"] = index
     collection = await backend.catalog.create(spec_from_json("products", backend.with_defaults(body)))

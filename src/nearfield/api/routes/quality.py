@@ -29,7 +29,10 @@ from nearfield.settings import Settings
 
 router = APIRouter(route_class=JsonRoute, tags=["quality"])
 
-_NOT_ASKED = ("query", "vector", "limit", "offset", "cursor", "explain", "fields")
+_NOT_ASKED = (
+    *("query", "vector", "limit", "offset", "cursor", "explain", "fields"),
+    *("sort", "facets", "facet_scope", "group_by"),
+)
 
 
 @router.post("/v1/collections/{name}/evaluate", responses={200: {"model": EvaluationAnswer}})

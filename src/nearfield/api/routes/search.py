@@ -11,7 +11,9 @@ from nearfield.api.bodies import SearchBody, SimilarBody
 from nearfield.api.limits import check_window
 from nearfield.api.reading import JsonRoute, json_response
 from nearfield.api.state import Running, read_filter
+from nearfield.domain.facets import FacetScope, read_facets
 from nearfield.domain.hits import Answer
+from nearfield.domain.ordering import read_group_by, read_sort
 from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search, Similar
 from nearfield.observe import metrics
@@ -20,6 +22,7 @@ from nearfield.settings import Settings
 
 router = APIRouter(route_class=JsonRoute, tags=["search"])
 
+LISTING = "listing"  # as the mode of what asks nothing, in metrics
 _MANY_HITS = 100  # written in a thread beyond
 
 
@@ -48,6 +51,10 @@ def read_search(body: SearchBody, settings: Settings) -> Search:
         cursor=body.cursor,
         explain=body.explain,
         typos=body.typos,
+        sort=read_sort(body.sort),
+        facets=read_facets(body.facets),
+        facet_scope=FacetScope(body.facet_scope),
+        group_by=read_group_by(body.group_by),
     )
 
 
@@ -74,6 +81,6 @@ async def similar(name: str, body: SimilarBody, backend: Running) -> Response:
 
 async def _response(answer: Answer, fields: list[str] | None) -> Response:
     plan = answer.plan
-    metrics.SEARCH_SECONDS.labels(plan.mode, plan.access).observe(answer.took_ms / 1000)
+    metrics.SEARCH_SECONDS.labels(plan.mode or LISTING, plan.access).observe(answer.took_ms / 1000)
     content = answer_json(answer, fields, request_id.get())
     return await json_response(content, large=len(answer.hits) > _MANY_HITS)
