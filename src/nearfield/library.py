@@ -22,6 +22,7 @@ from nearfield.domain.errors import (
     InvalidVector,
     ShuttingDown,
 )
+from nearfield.domain.events import Event, EventKind
 from nearfield.domain.facets import FacetScope, read_facets
 from nearfield.domain.filter_json import parse_json
 from nearfield.domain.filter_text import parse_text
@@ -32,6 +33,8 @@ from nearfield.domain.queries import Search, Similar
 from nearfield.domain.spec_json import field_type, spec_from_json, spec_to_json
 from nearfield.domain.spelling import unknown_name
 from nearfield.protocols.source import SourceRow
+from nearfield.quality.feedback import FEW
+from nearfield.quality.impressions import now_ms
 from nearfield.quality.judged_files import assemble, read_judged
 from nearfield.quality.measures import MEASURES
 from nearfield.settings import load_settings
@@ -43,10 +46,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from nearfield.domain.documents import Float32Array, StoredDocument, WriteReceipt
+    from nearfield.domain.events import EventReceipt, QueryReport
     from nearfield.domain.filters import Filter
     from nearfield.domain.hits import Answer
     from nearfield.domain.judgments import Evaluation, JudgedSet
     from nearfield.domain.reports import CheckReport, CollectionStatus, ImportProgress, ImportReport, UpsertResult
+    from nearfield.quality.feedback import Learnt
     from nearfield.wiring import Backend
 
 T = TypeVar("T")
@@ -152,6 +157,7 @@ class Database:
         index: Mapping[str, Any] | None = None,
         fusion: Mapping[str, Any] | str | None = None,
         search: Mapping[str, Any] | None = None,
+        events: bool | None = None,
     ) -> CollectionHandle:
         """A collection by name; made when it does not exist, for which `embed` must be given.
 
@@ -160,6 +166,7 @@ class Database:
         index: `{"kind": "hnsw", "m": 16, "quantization": "none", "metric": "cosine"}`, any part of it.
         fusion: `{"method": "rrf", "weight": 0.5}` or a method's name; `configure` changes it later.
         search: `{"weights": {"title": 3}, "language": "english"}`, either; `configure` changes it later.
+        events: whether what searches show is recorded, so that clicks can be learnt from; `configure` changes it.
         Raises CollectionConflict when it exists and what is given here differs, CollectionNotFound, InvalidSchema.
         """
         given = {
@@ -169,6 +176,7 @@ class Database:
             "index": index and dict(index),
             "fusion": fusion,
             "search": search and dict(search),
+            "events": events,
         }
         if fields is not None:
             given["fields"] = {name: field_type(value) for name, value in fields.items()}
@@ -425,6 +433,31 @@ class CollectionHandle:
     def forget_judgments(self, query: str | None = None) -> int:
         """Remove the judgments of a query, or all; how many."""
         return self._loop.run(self._backend.quality.forget_judgments(self.name, query=query))
+
+    def record(
+        self,
+        search_id: str | None,
+        document_id: str,
+        kind: EventKind | str = EventKind.CLICK,
+        position: int | None = None,
+    ) -> EventReceipt:
+        """Record that somebody clicked a document, put it into the cart or bought it; durable on return.
+
+        search_id: of the answer that showed it. position: its rank there, from 1. Raises InvalidRequest unless the
+        collection collects events: `configure(events=True)`.
+        """
+        if kind not in list(EventKind):
+            raise InvalidRequest(unknown_name("kind", str(kind), EventKind), field="kind")
+        event = Event(search_id or "", document_id, EventKind(kind), now_ms(), position)
+        return self._loop.run(self._backend.feedback.record(self.name, [event]))
+
+    def learn(self) -> Learnt:
+        """Turn what was recorded into graded judgments, in place of earlier ones from clicks; what was learnt."""
+        return self._loop.run(self._backend.feedback.learn(self.name))
+
+    def report(self, *, below: int = FEW, limit: int = 100) -> list[QueryReport]:
+        """Queries that found fewer than `below` documents at least once, the most searched first."""
+        return self._loop.run(self._backend.feedback.report(self.name, below=below, limit=limit))
 
     def count(self) -> int:
         """Documents stored."""

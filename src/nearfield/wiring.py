@@ -7,6 +7,7 @@ import logging
 import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ from nearfield.domain.schema import GIVEN_VECTORS, IndexKind
 from nearfield.indexing.catalog import Catalog
 from nearfield.indexing.documents import Documents
 from nearfield.indexing.generations import Generations
+from nearfield.quality.feedback import Feedback
+from nearfield.quality.impressions import Impressions
 from nearfield.quality.service import Quality
 from nearfield.search.cursors import Cursors
 from nearfield.search.lexicons import Lexicons
@@ -212,6 +215,7 @@ class Backend:
     embedders: EmbedderPool
     generations: Generations
     quality: Quality
+    feedback: Feedback
     _stack: AsyncExitStack
     _warm: bool = False
     _closed: bool = False
@@ -236,7 +240,7 @@ class Backend:
                 live = await self.generations.live(collection)
                 await live.embedder.warm()
                 if not collection.spec.brings_vectors:
-                    await self.searches.search(collection.name, Search(query="warm", limit=1))
+                    await self.searches.search(collection.name, Search(query="warm", limit=1), recorded=False)
             except NearfieldError as exc:
                 if exc.retryable:
                     raise
@@ -291,6 +295,8 @@ async def open_backend(settings: Settings) -> Backend:
         )
         lexicons = Lexicons(store)
         stack.push_async_callback(lexicons.close)
+        impressions = Impressions(store, keep_days=settings.events_keep_days)
+        stack.push_async_callback(impressions.close)
         searches = SearchService(
             store,
             generations,
@@ -299,10 +305,14 @@ async def open_backend(settings: Settings) -> Backend:
             wait_timeout_s=settings.wait_timeout_s,
             cursors=Cursors(budget_bytes=settings.cursor_bytes, idle_s=settings.cursor_idle_s),
             readers=Wording(lexicons).readers(),
+            shown=impressions.note,
         )
         stack.push_async_callback(searches.close)
-        quality = Quality(store, catalog.get, searches.search)
-        return Backend(settings, store, catalog, documents, searches, embedders, generations, quality, stack.pop_all())
+        quality = Quality(store, catalog.get, partial(searches.search, recorded=False))
+        feedback = Feedback(store, catalog.get, impressions)
+        return Backend(
+            settings, store, catalog, documents, searches, embedders, generations, quality, feedback, stack.pop_all()
+        )
     raise AssertionError
 
 

@@ -440,3 +440,20 @@ def test_the_ranking_is_measured_and_compared(shop: nearfield.CollectionHandle, 
         shop.evaluate(mood="semantic")
     with pytest.raises(InvalidRequest, match="both queries and qrels"):
         shop.evaluate(tmp_path / "q.jsonl")
+
+
+def test_clicks_become_judgments_and_empty_queries_a_report(shop: nearfield.CollectionHandle) -> None:
+    assert shop.search("earbuds").search_id is None
+    with pytest.raises(InvalidRequest, match="collects no events"):
+        shop.record("x", "1")
+    shop.configure(events=True)
+    for _ in range(6):
+        answer = shop.search("earbuds", limit=1)
+        assert shop.record(answer.search_id, answer[0].id, "click", 1).unmatched == 0
+    shop.record(answer.search_id, answer[0].id, "purchase")
+    assert shop.learn().clicks == 6
+    assert [(one.query, one.grade, one.source) for one in shop.judgments()] == [("earbuds", 3, "clicks")]
+    shop.search("earbuds", where={"price": {"$gt": 1000}})
+    assert [(one.query, one.empty) for one in shop.report()] == [("earbuds", 1)]
+    with pytest.raises(InvalidRequest, match="unknown kind 'clik'; did you mean 'click'"):
+        shop.record(answer.search_id, "1", "clik")

@@ -77,6 +77,7 @@ class CollectionAnswer(CollectionSchema):
     engine: str
     index: IndexSchema
     fusion: FusionSchema
+    events: bool
     search: SearchSchema
 
 
@@ -325,7 +326,7 @@ def answer_json(answer: Answer, fields: Sequence[str] | None, request_id: str | 
         "plan": _plan_json(answer.plan),
         "cursor": answer.cursor,
         "took_ms": answer.took_ms,
-        "request_id": request_id,
+        "request_id": answer.search_id or request_id,
     }
     if answer.explanation is not None:
         told["explain"] = explain_json(answer.explanation)

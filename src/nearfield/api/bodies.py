@@ -164,6 +164,9 @@ class SearchSchema(_Body):
 SEARCH_TOLD = "How documents are searched by words."
 
 
+EVENTS_TOLD = "Record what searches show, so that clicks can be sent as events and learnt from."
+
+
 class CollectionSchema(_Body):
     """What a collection's documents look like. Documents the request; the domain reads it."""
 
@@ -180,6 +183,7 @@ class CollectionSchema(_Body):
     index: IndexSchema | None = Field(None, description="How the vectors are indexed; HNSW when absent.")
     fusion: FusionSchema | None = Field(None, description=f"{FUSION_TOLD} `auto` when absent.")
     search: SearchSchema | None = Field(None, description=SEARCH_TOLD)
+    events: bool | None = Field(None, description=EVENTS_TOLD)
 
 
 class CollectionChanges(_Body):
@@ -187,3 +191,4 @@ class CollectionChanges(_Body):
 
     fusion: FusionSchema | None = Field(None, description=FUSION_TOLD)
     search: SearchSchema | None = Field(None, description=f"{SEARCH_TOLD} The index is built again where it differs.")
+    events: bool | None = Field(None, description=EVENTS_TOLD)

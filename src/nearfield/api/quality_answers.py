@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +12,7 @@ from nearfield.domain.judgments import JudgmentSource  # noqa: TC001 - pydantic 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from nearfield.domain.events import QueryReport
     from nearfield.domain.judgments import Comparison, Evaluation, Judgment, QueryResult
 
 TOLD_AT_MOST = 100  # of ids left out
@@ -108,6 +110,44 @@ class RemovedAnswer(_Answer):
     deleted: int
 
 
+class EventsAnswer(_Answer):
+    """accepted: stored, durable. unmatched: those among them whose search is not known; nothing is learnt from them."""
+
+    accepted: int
+    unmatched: int
+
+
+class LearntAnswer(_Answer):
+    """searches, clicks: read. elsewhere: events on documents that their search had not shown. judgments: stored
+    in place of earlier ones from clicks, on so many queries. examination: how likely each of the first ten ranks is
+    looked at, the first being 1."""
+
+    searches: int
+    clicks: int
+    elsewhere: int
+    judgments: int
+    queries: int
+    examination: list[float]
+
+
+class QueryReportAnswer(_Answer):
+    """searches: first pages shown. empty: those without a hit. fewest: documents found at the least. clicks: searches
+    with an event. last_at: ISO 8601."""
+
+    query: str
+    searches: int
+    empty: int
+    fewest: int
+    clicks: int
+    last_at: str
+
+
+class QueriesReportAnswer(_Answer):
+    """The most searched first."""
+
+    queries: list[QueryReportAnswer]
+
+
 def evaluation_json(found: Evaluation, show: int) -> dict[str, Any]:
     """An EvaluationAnswer. show: how many of the worst and the most changed queries."""
     judged = found.judged
@@ -136,6 +176,23 @@ def judgments_json(judgments: Iterable[Judgment]) -> dict[str, Any]:
         "judgments": [
             {"query": one.query, "document_id": one.document_id, "grade": one.grade, "source": one.source.value}
             for one in judgments
+        ]
+    }
+
+
+def report_json(queries: Iterable[QueryReport]) -> dict[str, Any]:
+    """A QueriesReportAnswer."""
+    return {
+        "queries": [
+            {
+                "query": one.query,
+                "searches": one.searches,
+                "empty": one.empty,
+                "fewest": one.fewest,
+                "clicks": one.clicks,
+                "last_at": datetime.fromtimestamp(one.last_at / 1000, UTC).isoformat(timespec="seconds"),
+            }
+            for one in queries
         ]
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -46,3 +46,19 @@ class JudgmentsBody(_Body):
     """Judgments to store; one of the same query and document is replaced."""
 
     judgments: list[JudgmentBody] = Field(max_length=10_000)
+
+
+class EventBody(_Body):
+    """What somebody did with a document that a search had shown."""
+
+    search_id: str = Field(description="The `request_id` of the search's answer.")
+    document_id: str
+    kind: Literal["click", "cart", "purchase"]
+    position: int | None = Field(None, description="The rank it was shown at, from 1 over all pages.")
+    at: str | None = Field(None, description="When, ISO 8601; now when absent.", examples=["2030-01-31T12:00:00Z"])
+
+
+class EventsBody(_Body):
+    """Events to record."""
+
+    events: list[EventBody] = Field(min_length=1, max_length=1_000)

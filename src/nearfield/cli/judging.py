@@ -1,11 +1,13 @@
-"""`nearfield judgments`: the judgments a collection holds, in and out."""
+"""`nearfield judgments` and `report`: judgments in and out, learnt from clicks; queries that find little."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from nearfield.api.quality_answers import report_json
 from nearfield.cli.session import existing_data, run
 from nearfield.cli.terminal import printable, table
 from nearfield.domain.judgments import Judgment
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nearfield.cli.terminal import Terminal
+    from nearfield.domain.events import QueryReport
+    from nearfield.quality.feedback import Learnt
     from nearfield.wiring import Backend
 
 
@@ -88,3 +92,41 @@ def list_judgments(name: str, data: Path | None, terminal: Terminal) -> None:
     ]
     columns = ("query", "judged", "relevant", "best grade", "source")
     terminal.show(table(columns, rows, numbers=columns[1:4]))
+
+
+def learn(name: str, data: Path | None, terminal: Terminal) -> None:
+    """Judgments from clicks, in place of earlier ones."""
+
+    async def work(backend: Backend) -> Learnt:
+        return await backend.feedback.learn(name)
+
+    found = run(existing_data(data), work)
+    if terminal.as_json:
+        terminal.give({"collection": name, **asdict(found)})
+        return
+    terminal.show(
+        Text(
+            f"learnt {found.judgments:,} judgments on {found.queries:,} queries from {found.clicks:,} clicks "
+            f"in {found.searches:,} searches"
+        )
+    )
+    ranks = ", ".join(f"{chance:.2f}" for chance in found.examination)
+    terminal.show(Text(f"how likely each rank is looked at: {ranks or 'unknown'}", style="dim"))
+
+
+def report(name: str, below: int, limit: int, data: Path | None, terminal: Terminal) -> None:
+    """Queries that found nothing or little."""
+
+    async def work(backend: Backend) -> list[QueryReport]:
+        return await backend.feedback.report(name, below=below, limit=limit)
+
+    told = report_json(run(existing_data(data), work))
+    if terminal.as_json:
+        terminal.give({"collection": name, **told})
+        return
+    columns = ("query", "searches", "empty", "fewest found", "clicked", "last")
+    rows = [
+        (printable(one["query"]), one["searches"], one["empty"], one["fewest"], one["clicks"], one["last_at"])
+        for one in told["queries"]
+    ]
+    terminal.show(table(columns, rows, numbers=columns[1:5]))

@@ -286,6 +286,30 @@ def _judgments_list(name: Name, data: Data = None, json: Json = False) -> None:
     judging.list_judgments(name, data, Terminal(as_json=json))
 
 
+@judging.command("learn")
+def _judgments_learn(name: Name, data: Data = None, json: Json = False) -> None:
+    """Turn recorded clicks into judgments, with the position they were shown at taken out."""
+    from nearfield.cli import judging
+    from nearfield.cli.terminal import Terminal
+
+    judging.learn(name, data, Terminal(as_json=json))
+
+
+@app.command()
+def report(
+    name: Name,
+    below: Annotated[int, typer.Option(metavar="N", help="Fewer documents found than that is too few.")] = 5,
+    limit: Annotated[int, typer.Option(metavar="N", help="Queries told.")] = 50,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Queries that found nothing or little, the most searched first."""
+    from nearfield.cli import judging
+    from nearfield.cli.terminal import Terminal
+
+    judging.report(name, below, limit, data, Terminal(as_json=json))
+
+
 @app.command()
 def config(data: Data = None, json: Json = False) -> None:
     """Every setting: its value, where it comes from, what it means."""

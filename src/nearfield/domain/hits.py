@@ -60,6 +60,7 @@ class Answer:
 
     cursor: of the page that follows, None after the last. explanation: where `explain` was asked.
     facets: in the order asked, on the first page only.
+    search_id: what events on these hits name, where the collection collects them; else None.
     """
 
     hits: tuple[Hit, ...]
@@ -68,6 +69,7 @@ class Answer:
     cursor: str | None = None
     explanation: Explanation | None = None
     facets: tuple[FacetCounts, ...] = ()
+    search_id: str | None = None
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_FIELDS = 256
 GIVEN_VECTORS = "vectors:"
 """Begins the embedder's name where documents bring their own vectors; the dimension follows."""
-CHANGEABLE = ("fusion", "search")
+CHANGEABLE = ("fusion", "search", "events")
 """Parts of a CollectionSpec that may be changed later: they leave the vectors as they are."""
 MAX_WEIGHT = 10
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
@@ -155,6 +155,7 @@ class CollectionSpec:
     embedder: a model's name, a local folder, or `vectors:<dimension>` when documents bring their own.
     engine: the name of an engine (`nearfield engines` lists them).
     fusion: how a hybrid search puts meaning and words together, unless it says so itself.
+    events: whether what searches show is recorded, so that clicks can be learnt from.
     Raises InvalidSchema.
     """
 
@@ -166,6 +167,7 @@ class CollectionSpec:
     index: IndexSettings = field(default_factory=IndexSettings)
     fusion: Fusion = field(default_factory=Fusion)
     search: SearchSettings = field(default_factory=SearchSettings)
+    events: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):

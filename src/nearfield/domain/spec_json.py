@@ -27,7 +27,7 @@ from nearfield.domain.spelling import nearest_name, shorten, unknown_name
 from nearfield.domain.templates import Template
 from nearfield.domain.values import describe
 
-_KEYS: Final = ("embed", "fields", "embedder", "engine", "index", "fusion", "search")
+_KEYS: Final = ("embed", "fields", "embedder", "engine", "index", "fusion", "search", "events")
 _INDEX_KEYS: Final = tuple(one.name for one in dataclasses.fields(IndexSettings))
 _SEARCH_KEYS: Final = ("weights", "language")
 _PYTHON_TYPES: Final[Mapping[type, FieldType]] = {
@@ -76,6 +76,8 @@ def spec_from_json(name: str, obj: object) -> CollectionSpec:
         settings["fusion"] = fusion_from_json(given["fusion"], InvalidSchema)
     if "search" in given:
         settings["search"] = _search(given["search"])
+    if "events" in given:
+        settings["events"] = _bool(given["events"], "events")
     return CollectionSpec(name, Template(_string(given["embed"], "embed")), **settings)
 
 
@@ -91,6 +93,7 @@ def spec_to_json(spec: CollectionSpec) -> dict[str, Any]:
         | {"kind": index.kind.value, "metric": index.metric.value, "quantization": index.quantization.value},
         "fusion": fusion_to_json(spec.fusion),
         "search": {"weights": dict(spec.search.weights), "language": spec.search.language},
+        "events": spec.events,
     }
 
 
@@ -193,6 +196,12 @@ def _object(value: object, keys: tuple[str, ...] | None, path: str) -> dict[str,
         if keys is not None and key not in keys:
             raise InvalidSchema(f"{where}{unknown_name('key', key, keys)}", field=f"{path}.{key}" if path else key)
     return {key: one for key, one in value.items() if one is not None or keys is None}
+
+
+def _bool(value: object, path: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidSchema(f"{path}: expected true or false, got {describe(value)}", field=path)
+    return value
 
 
 def _string(value: object, path: str) -> str:

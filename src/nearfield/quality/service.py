@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from nearfield.domain.errors import InvalidRequest
 from nearfield.domain.judgments import MAX_GRADE, JudgmentSource
 from nearfield.domain.queries import MAX_QUERY_LENGTH, Search
+from nearfield.quality.clicks import same_query
 from nearfield.quality.evaluate import evaluate
 from nearfield.quality.judged_files import assemble
 from nearfield.quality.measures import DEPTH, MEASURES
@@ -123,12 +124,22 @@ def judged_set(judgments: Iterable[Judgment]) -> JudgedSet:
 
 
 def effective(judgments: Iterable[Judgment]) -> list[Judgment]:
-    """One judgment for each query and document: the given one before the one from clicks."""
+    """One judgment for each query and document: the given one before the one from clicks.
+
+    Queries from clicks have lost their case; where a person judged the same one, it is spelled as the person did.
+    """
     chosen: dict[tuple[str, str], Judgment] = {}
+    spelling: dict[str, str] = {}
+    from_clicks = []
     for one in judgments:
-        pair = (one.query, one.document_id)
-        if pair not in chosen or one.source is JudgmentSource.GIVEN:
-            chosen[pair] = one
+        if one.source is JudgmentSource.GIVEN:
+            chosen[one.query, one.document_id] = one
+            spelling.setdefault(same_query(one.query), one.query)
+        else:
+            from_clicks.append(one)
+    for one in from_clicks:
+        query = spelling.get(one.query, one.query)
+        chosen.setdefault((query, one.document_id), replace(one, query=query))
     return list(chosen.values())
 
 

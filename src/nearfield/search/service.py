@@ -53,7 +53,7 @@ CANCELLED = 1e-6  # of an example's length: what is left then is rounding, and p
 class SearchService:
     """Answers questions to any collection.
 
-    readers, stages: in the order they run.
+    readers, stages: in the order they run. shown: takes note of what was shown, where that is collected; an id for it.
     """
 
     def __init__(
@@ -67,19 +67,23 @@ class SearchService:
         cursors: Cursors,
         readers: Sequence[Reader] = (),
         stages: Sequence[Stage] = (),
+        shown: Callable[[Collection, Search, Answer], str] | None = None,
     ) -> None:
         self._store, self._indexes, self._collection = store, indexes, collection
         self._search_timeout_s, self._wait_timeout_s = search_timeout_s, wait_timeout_s
         self._cursors = cursors
         self._readers, self._stages = tuple(readers), tuple(stages)
+        self._shown = shown
         self._selectivity = Selectivity(store)
 
     async def close(self) -> None:
         """Stop background work."""
         await self._selectivity.close()
 
-    async def search(self, name: str, ask: Search) -> Answer:
+    async def search(self, name: str, ask: Search, *, recorded: bool = True) -> Answer:
         """Find documents. Always min(limit, matches) hits, best first; the plan says what was done.
+
+        recorded: whether a person sees the answer, and a collection that collects events keeps what was shown.
 
         Raises CollectionNotFound, InvalidFilter, InvalidVector, DimensionMismatch, UnsupportedByEngine, IndexLagging,
         TimedOut, EngineUnavailable, EmbedderUnavailable, InvalidCursor, CursorExpired.
@@ -98,7 +102,10 @@ class SearchService:
                 if reader.asked(work):
                     with timed(work.trace, reader.name):
                         await reader.run(work)
-            return await self._answer(work)
+            answer = await self._answer(work)
+        if collection.spec.events and recorded and ask.query is not None and self._shown is not None:
+            answer = replace(answer, search_id=self._shown(collection, ask, answer))
+        return answer
 
     async def similar(self, name: str, ask: Similar) -> Answer:
         """Find documents like some, and unlike others, by meaning.

@@ -37,6 +37,7 @@ def spec_text(spec: CollectionSpec) -> str:
             "index": asdict(spec.index),
             "fusion": fusion_to_json(spec.fusion),
             "search": {"weights": dict(spec.search.weights), "language": spec.search.language},
+            "events": spec.events,
         }
     ).decode()
 
@@ -53,6 +54,7 @@ def spec_of(name: str, text: str) -> CollectionSpec:
         index=_index_of(stored["index"]),
         fusion=fusion_from_json(stored.get("fusion", {})),
         search=SearchSettings(**stored.get("search", {})),  # older ones have none
+        events=stored.get("events", False),
     )
 
 

@@ -84,3 +84,21 @@ def test_judgments_go_in_and_come_out(shop: Run, own_folder: Path) -> None:
     assert (ran.json["queries"], ran.json["judgments"]) == (3, 4)
     again = ("--queries", "out.jsonl", "--qrels", "out.tsv")
     assert shop("eval", "shop", *again, "--json").json["means"] == shop("eval", "shop", "--json").json["means"]
+
+
+def test_clicks_are_learnt_from_and_queries_reported(shop: Run, own_folder: Path) -> None:
+    import nearfield as library  # noqa: PLC0415
+
+    assert shop("report", "shop").code == 2
+    with library.open(own_folder / "nearfield-data", environment="test", embedder="hashing", engine="exact") as db:
+        products = db.collection("shop")
+        products.configure(events=True)
+        for _ in range(6):
+            answer = products.search("desk lamp", limit=2)
+            products.record(answer.search_id, "2")
+        products.search("desk lamp", where="price > 1000")
+    ran = shop("judgments", "learn", "shop", "--json")
+    assert (ran.json["searches"], ran.json["clicks"]) == (7, 6)
+    assert "from 6 clicks in 7 searches" in shop("judgments", "learn", "shop").out
+    assert shop("report", "shop", "--json").json["queries"][0]["query"] == "desk lamp"
+    assert "desk lamp" in shop("report", "shop", "--below", "1").out

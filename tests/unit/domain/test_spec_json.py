@@ -59,6 +59,7 @@ def test_every_setting_is_written_out_as_plain_json() -> None:
         },
         "fusion": {"method": "auto", "weight": None},
         "search": {"weights": {}, "language": "english"},
+        "events": False,
     }
     assert {type(value) for value in (*body["index"].values(), *body["fields"].values())} == {str, int}
 

@@ -1,7 +1,8 @@
-"""Is it good? Judgments, and evaluations by them."""
+"""Is it good? Judgments, evaluations by them, and what people do with answers."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -11,20 +12,28 @@ from starlette.responses import Response
 from nearfield.api.bodies import SearchBody
 from nearfield.api.quality_answers import (
     EvaluationAnswer,
+    EventsAnswer,
     JudgmentsAnswer,
+    LearntAnswer,
+    QueriesReportAnswer,
     RemovedAnswer,
     StoredAnswer,
     evaluation_json,
     judgments_json,
+    report_json,
 )
-from nearfield.api.quality_bodies import EvaluateBody, JudgmentsBody
+from nearfield.api.quality_bodies import EvaluateBody, EventBody, EventsBody, JudgmentsBody
 from nearfield.api.reading import JsonRoute, json_response
 from nearfield.api.routes.search import read_search
 from nearfield.api.state import Running
 from nearfield.domain.errors import InvalidRequest
+from nearfield.domain.events import Event, EventKind
 from nearfield.domain.judgments import JudgedQuery, JudgedSet, Judgment, JudgmentSource
 from nearfield.domain.queries import Search
 from nearfield.domain.spelling import unknown_name
+from nearfield.domain.values import Misfit, read_instant
+from nearfield.quality.feedback import FEW
+from nearfield.quality.impressions import now_ms
 from nearfield.settings import Settings
 
 router = APIRouter(route_class=JsonRoute, tags=["quality"])
@@ -71,6 +80,46 @@ async def delete_judgments(
 ) -> Response:
     """Remove judgments: of one query, of one source, or all."""
     return await json_response({"deleted": await backend.quality.forget_judgments(name, query=query, source=source)})
+
+
+@router.post("/v1/collections/{name}/judgments/learn", responses={200: {"model": LearntAnswer}})
+async def learn_judgments(name: str, backend: Running) -> Response:
+    """Turn what was clicked into graded judgments, with the position it was shown at taken out.
+
+    They take the place of earlier ones from clicks. Judgments given by people stay, and count before them.
+    """
+    return await json_response(asdict(await backend.feedback.learn(name)))
+
+
+@router.post("/v1/collections/{name}/events", responses={200: {"model": EventsAnswer}})
+async def record_events(name: str, body: EventsBody, backend: Running) -> Response:
+    """Record clicks, carts and purchases on what searches showed; durable when answered.
+
+    The collection must collect events: change its settings to `{"events": true}` first.
+    """
+    events = [_event(one, f"events[{place}]") for place, one in enumerate(body.events)]
+    return await json_response(asdict(await backend.feedback.record(name, events)))
+
+
+@router.get("/v1/collections/{name}/reports/queries", responses={200: {"model": QueriesReportAnswer}})
+async def report_queries(
+    name: str,
+    backend: Running,
+    below: Annotated[int, Query(description="Fewer documents than that is too few; 1 tells only empty ones.")] = FEW,
+    limit: Annotated[int, Query(description="Queries told.")] = 100,
+) -> Response:
+    """Queries that found nothing or little, the most searched first."""
+    return await json_response(report_json(await backend.feedback.report(name, below=below, limit=limit)))
+
+
+def _event(body: EventBody, field: str) -> Event:
+    try:
+        at = now_ms() if body.at is None else read_instant(body.at) // 1000
+        return Event(body.search_id, body.document_id, EventKind(body.kind), at, body.position)
+    except Misfit as exc:
+        raise InvalidRequest(f"at: {exc}", field=f"{field}.at") from exc
+    except InvalidRequest as exc:
+        raise InvalidRequest(str(exc), field=f"{field}.{exc.field}") from exc
 
 
 def configuration(options: dict[str, Any], settings: Settings, field: str) -> Search:
