@@ -32,6 +32,7 @@ from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search, Similar
 from nearfield.domain.spec_json import field_type, spec_from_json, spec_to_json
 from nearfield.domain.spelling import unknown_name
+from nearfield.domain.understood import kinds_to_read
 from nearfield.protocols.source import SourceRow
 from nearfield.quality.feedback import FEW
 from nearfield.quality.impressions import now_ms
@@ -291,11 +292,14 @@ class CollectionHandle:
         facets: Sequence[str | Mapping[str, Any]] | None = None,
         facet_scope: str = "candidates",
         group_by: str | Mapping[str, Any] | None = None,
+        understand: bool | Mapping[str, bool] | None = None,
     ) -> Answer:
         """Find documents by meaning and words. Iterate over the answer for its hits, best first; `plan` tells how.
 
         mode: "hybrid" (default for a query), "semantic" (default for a vector) or "lexical". exact: compare every
         vector. ef: candidates the index keeps while searching; more is slower and finds more.
+        understand: False reads no constraints from the query, `{"brand": False}` none of that kind; a hybrid search
+        reads all unless told, and `understood` in the answer tells what it read.
         cursor: that of an earlier answer, for the page that follows it; the question may be left out.
         explain: tell in each hit's `parts` and in `explanation` what every stage did.
         typos: forgive typing errors; the plan's `corrections` tell which.
@@ -321,6 +325,7 @@ class CollectionHandle:
             facets=facets,
             facet_scope=facet_scope,
             group_by=group_by,
+            understand=understand,
         )
         return self._loop.run(self._backend.searches.search(self.name, replace(ask, min_seq=self._written_seq)))
 
@@ -493,6 +498,7 @@ def question(
     facets: Sequence[str | Mapping[str, Any]] | None = None,
     facet_scope: str = "candidates",
     group_by: str | Mapping[str, Any] | None = None,
+    understand: bool | Mapping[str, bool] | None = None,
 ) -> Search:
     """What `CollectionHandle.search` asks. Raises InvalidRequest, InvalidFilter, InvalidVector."""
     return Search(
@@ -511,6 +517,7 @@ def question(
         facets=read_facets(facets),
         facet_scope=parse_scope(facet_scope),
         group_by=read_group_by(group_by),
+        understand=kinds_to_read(understand),
     )
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ from nearfield.quality.service import Quality
 from nearfield.search.cursors import Cursors
 from nearfield.search.lexicons import Lexicons
 from nearfield.search.service import SearchService
+from nearfield.search.understanding import Understanding
 from nearfield.search.wording import Wording
 from nearfield.sources.files import open_source
 
@@ -297,6 +299,8 @@ async def open_backend(settings: Settings) -> Backend:
         stack.push_async_callback(lexicons.close)
         impressions = Impressions(store, keep_days=settings.events_keep_days)
         stack.push_async_callback(impressions.close)
+        understanding = Understanding(lexicons, partial(datetime.now, UTC))
+        stack.push_async_callback(understanding.close)
         searches = SearchService(
             store,
             generations,
@@ -304,8 +308,8 @@ async def open_backend(settings: Settings) -> Backend:
             search_timeout_s=settings.search_timeout_s,
             wait_timeout_s=settings.wait_timeout_s,
             cursors=Cursors(budget_bytes=settings.cursor_bytes, idle_s=settings.cursor_idle_s),
-            readers=Wording(lexicons).readers(),
             shown=impressions.note,
+            readers=(understanding.reader, *Wording(lexicons).readers()),
         )
         stack.push_async_callback(searches.close)
         quality = Quality(store, catalog.get, partial(searches.search, recorded=False))

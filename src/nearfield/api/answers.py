@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from nearfield.api.bodies import CollectionSchema, FusionSchema, IndexSchema, SearchSchema
 from nearfield.domain.plans import Access, Mode  # noqa: TC001 - pydantic reads them
 from nearfield.domain.spec_json import spec_to_json
+from nearfield.domain.understood import PartKind, understood_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -228,8 +229,33 @@ class PlanAnswer(_Answer):
     corrections: list[CorrectionAnswer]
 
 
+class ReadPartAnswer(_Answer):
+    """One thing read from the query: its words from `start` to `end`, and what became of them."""
+
+    kind: PartKind
+    words: str
+    start: int
+    end: int
+    field: str
+    filter: str | None = None
+    sort: str | None = None
+
+
+class UnderstoodAnswer(_Answer):
+    """query: what was searched for. filter, sort: what was read. applied: false where that left nothing to find."""
+
+    query: str
+    filter: str | None
+    sort: list[str]
+    parts: list[ReadPartAnswer]
+    applied: bool
+
+
 class SearchAnswer(_Answer):
-    """Hits best first. cursor: send it for the page that follows; null after the last. explain: where asked."""
+    """Hits best first. cursor: send it for the page that follows; null after the last. explain: where asked.
+
+    understood: absent where nothing was read from the query.
+    """
 
     hits: list[HitAnswer]
     plan: PlanAnswer
@@ -238,6 +264,7 @@ class SearchAnswer(_Answer):
     facets: list[FacetAnswer] | None = None
     took_ms: float
     request_id: str
+    understood: UnderstoodAnswer | None = None
 
 
 class EmbeddingAnswer(_Answer):
@@ -332,6 +359,8 @@ def answer_json(answer: Answer, fields: Sequence[str] | None, request_id: str | 
         told["explain"] = explain_json(answer.explanation)
     if answer.facets:
         told["facets"] = [facet_json(one) for one in answer.facets]
+    if answer.understood is not None:
+        told["understood"] = understood_to_json(answer.understood)
     return told
 
 

@@ -54,6 +54,19 @@ class FusionSchema(_Body):
 FUSION_TOLD = "How a hybrid search puts meaning and words together."
 
 
+Understand = Annotated[
+    bool | dict[str, bool] | None,
+    Field(
+        description=(
+            "Whether constraints are read from the query, or which kinds are not: price, rating, number, quantity, "
+            "date, brand, category, value, flag, sort. All of them in a hybrid search when absent."
+        ),
+        examples=[{"brand": False}],
+        max_length=16,
+    ),
+]
+
+
 class SearchBody(_Body):
     """A question to one collection: `query`, in words, or `vector`. With neither, what passes `filter` is listed."""
 
@@ -94,6 +107,7 @@ class SearchBody(_Body):
         "without the field stand alone.",
         examples=[{"field": "sku", "limit": 3}],
     )
+    understand: Understand = None
     fields: Projection = None
     typos: bool = Field(True, description="Forgive typing errors in words that no document holds.")
 

@@ -136,6 +136,10 @@ def search(
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Compare every vector.")] = False,
     typos: Annotated[bool, typer.Option("--typos/--no-typos", help="Forgive typing errors.")] = True,
+    understand: Annotated[
+        bool | None,
+        typer.Option("--understand/--no-understand", help="Read constraints from the query (default: in hybrid)."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for changes not yet indexed.")] = True,
     data: Data = None,
     json: Json = False,
@@ -144,7 +148,7 @@ def search(
     from nearfield.cli import searching
     from nearfield.cli.terminal import Terminal
 
-    ask = searching.Ask(name, query, where, limit, mode, exact, typos, wait)
+    ask = searching.Ask(name, query, where, limit, mode, exact, typos, wait, understand)
     searching.search(ask, data, Terminal(as_json=json))
 
 

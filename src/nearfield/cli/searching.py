@@ -11,9 +11,10 @@ from rich.text import Text
 from nearfield.cli.session import existing_data, fetch_model, run
 from nearfield.cli.terminal import cell, printable, table
 from nearfield.domain.errors import IndexLagging
-from nearfield.domain.filter_text import parse_text
+from nearfield.domain.filter_text import parse_text, to_text
 from nearfield.domain.filters import fields_of
 from nearfield.domain.queries import Search
+from nearfield.domain.understood import kinds_to_read, understood_to_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from nearfield.domain.hits import Answer
     from nearfield.domain.plans import Mode, Plan
     from nearfield.domain.schema import CollectionSpec
+    from nearfield.domain.understood import Understood
     from nearfield.wiring import Backend
 
 LOOK_AGAIN_S: Final = 2.0
@@ -39,12 +41,21 @@ class Ask:
     exact: bool
     typos: bool
     wait: bool
+    understand: bool | None = None
 
 
 def search(ask: Ask, data: Path | None, terminal: Terminal) -> None:
     """Search and print. Raises whatever the search raises; a filter that cannot be read, before anything is opened."""
     where = None if ask.where is None else parse_text(ask.where)
-    question = Search(query=ask.query, where=where, limit=ask.limit, mode=ask.mode, exact=ask.exact, typos=ask.typos)
+    question = Search(
+        query=ask.query,
+        where=where,
+        limit=ask.limit,
+        mode=ask.mode,
+        exact=ask.exact,
+        typos=ask.typos,
+        understand=kinds_to_read(ask.understand),
+    )
     settings = existing_data(data)
 
     async def work(backend: Backend) -> None:
@@ -84,7 +95,8 @@ async def _waited(backend: Backend, name: str, terminal: Terminal) -> int:
 
 
 def _as_json(answer: Answer) -> dict[str, Any]:
-    return {
+    told = {} if answer.understood is None else {"understood": understood_to_json(answer.understood)}
+    return told | {
         "hits": [{"id": hit.id, "score": hit.score, "document": hit.document} for hit in answer.hits],
         "plan": answer.plan,
         "took_ms": answer.took_ms,
@@ -106,6 +118,8 @@ def _show(answer: Answer, spec: CollectionSpec, asked: list[str], terminal: Term
                 numbers=("#", "score"),
             )
         )
+    if answer.understood is not None:
+        terminal.show(Text(printable(understood_line(answer.understood)), style="dim"))
     for line in plan_lines(answer.plan, answer.took_ms):
         terminal.show(Text(printable(line), style="dim"))
 
@@ -113,6 +127,15 @@ def _show(answer: Answer, spec: CollectionSpec, asked: list[str], terminal: Term
 def _short(value: object) -> str:
     text = " ".join(cell(value).split())
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
+
+
+def understood_line(found: Understood) -> str:
+    """What was read from the query: the rest of it, and what each part became."""
+    parts = [
+        f"{part.words!r} {to_text(part.where) if part.where is not None else f'sort {part.sort}'}"
+        for part in found.parts
+    ]
+    return f"{'understood' if found.applied else 'not kept'}: {found.query!r}; {'; '.join(parts)}"
 
 
 def plan_lines(plan: Plan, took_ms: float) -> list[str]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nearfield.domain.explanations import Explanation, Part
     from nearfield.domain.facets import FacetCounts
     from nearfield.domain.plans import Plan
+    from nearfield.domain.understood import Understood
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +62,7 @@ class Answer:
     cursor: of the page that follows, None after the last. explanation: where `explain` was asked.
     facets: in the order asked, on the first page only.
     search_id: what events on these hits name, where the collection collects them; else None.
+    understood: what was read from the query, None where nothing was.
     """
 
     hits: tuple[Hit, ...]
@@ -70,6 +72,7 @@ class Answer:
     explanation: Explanation | None = None
     facets: tuple[FacetCounts, ...] = ()
     search_id: str | None = None
+    understood: Understood | None = None
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)

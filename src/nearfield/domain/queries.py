@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nearfield.domain.facets import Facet
     from nearfield.domain.filters import Filter
     from nearfield.domain.ordering import GroupBy, SortKey
+    from nearfield.domain.understood import PartKind
 
 MAX_LIMIT = 1_000
 MAX_OFFSET = 10_000
@@ -35,6 +36,7 @@ class Search:
     cursor: of an earlier answer: the page that follows it. The rest may be left out then, and must not differ.
     explain: tell what each stage did.
     typos: forgive typing errors in words that no document holds.
+    understand: kinds of constraints read from the query; None for all of them in a hybrid search, and else none.
     Raises InvalidRequest naming the field.
     """
 
@@ -54,6 +56,7 @@ class Search:
     facets: tuple[Facet, ...] = ()
     facet_scope: FacetScope = FacetScope.CANDIDATES
     group_by: GroupBy | None = None
+    understand: frozenset[PartKind] | None = None
 
     def __post_init__(self) -> None:
         if self.query is not None and self.vector is not None:

@@ -159,7 +159,7 @@ class SearchService:
             if len(page.hits) == ask.limit or work.exhausted:
                 break
             spare = (spare + ask.limit - len(page.hits)) * 2
-        if not page.hits and _undone(work):
+        if not page.hits and not len(ranked) and _undone(work):
             return await self._answer(work)
         cursor = None
         place = len(ranked) if page.next is None and not work.exhausted else page.next
@@ -266,7 +266,8 @@ def _undone(work: Work) -> bool:
 
 def _answer(work: Work, hits: Sequence[Hit], told: Plan, cursor: str | None) -> Answer:
     explanation = None if work.trace is None else explanation_of(work, work.trace)
-    return Answer(tuple(hits), told, (time.perf_counter() - work.started) * 1000, cursor, explanation)
+    took_ms = (time.perf_counter() - work.started) * 1000
+    return Answer(tuple(hits), told, took_ms, cursor, explanation, understood=work.understood)
 
 
 @asynccontextmanager

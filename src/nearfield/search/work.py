@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nearfield.domain.filters import Filter, Row
     from nearfield.domain.plans import Correction, Mode
     from nearfield.domain.queries import Search, Similar
+    from nearfield.domain.understood import Understood
     from nearfield.protocols.live import LiveIndex
     from nearfield.search.ranked import Ranked
     from nearfield.search.retrieve import Retrieval
@@ -56,6 +57,7 @@ class Work:
     settled: int = 0
     candidates: int = 0
     notes: list[str] = field(default_factory=list)
+    understood: Understood | None = None
     fallback: Callable[[Work], None] | None = None
     reads: tuple[str, ...] = ()
     rows: dict[int, Row] = field(default_factory=dict)

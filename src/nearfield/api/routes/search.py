@@ -16,6 +16,7 @@ from nearfield.domain.hits import Answer
 from nearfield.domain.ordering import read_group_by, read_sort
 from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search, Similar
+from nearfield.domain.understood import kinds_to_read
 from nearfield.observe import metrics
 from nearfield.observe.logging import request_id
 from nearfield.settings import Settings
@@ -55,6 +56,7 @@ def read_search(body: SearchBody, settings: Settings) -> Search:
         facets=read_facets(body.facets),
         facet_scope=FacetScope(body.facet_scope),
         group_by=read_group_by(body.group_by),
+        understand=kinds_to_read(body.understand),
     )
 
 

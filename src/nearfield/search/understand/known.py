@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from nearfield.search.understand.languages import LANGUAGES
-from nearfield.search.understand.words import plain, stems
+from nearfield.search.understand.words import plain, stem, stems
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nearfield.search.understand.fields import Fields
 
 MAX_PHRASE: Final = 8  # words of a known value; longer ones are titles
+MAX_TITLE: Final = 80  # characters; a longer one is not typed into a search box
+_TITLE_WORD: Final = re.compile(r"\w+")
 PERSONS: Final = ("creator", "actor", "seller", "assignee")
 _MIN_SURNAME: Final = 4  # letters
+
+
+def title_key(text: str) -> str:
+    """A title as titles are compared: folded words, signs dropped."""
+    return " ".join(_TITLE_WORD.findall(plain(text)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,7 @@ class Known(Protocol):
         """How many documents hold a word of this stem; None where it is not known."""
 
     def is_title(self, text: str) -> bool:
-        """Whether a text, folded by `words.plain`, is the title of a document."""
+        """Whether a text is the title of a document, signs and case apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +73,12 @@ class KnownValues:
         *,
         ranges: Mapping[str, tuple[float | str, float | str]] | None = None,
         frequencies: Mapping[str, int] | None = None,
-        titles: Sequence[str] = (),
+        titles: Iterable[str] = (),
     ) -> KnownValues:
         """Index values with their counts, by keyword field.
 
         Codes of language fields are found by the names of the languages too, persons by a surname that only one has.
-        frequencies: documents that hold a word, by stem. Takes 5 us a value.
+        frequencies: documents that hold a word, by the word as folded or by its stem. Takes 5 us a value, 2 a title.
         """
         roles = {one.name: one.role for one in fields.all}
         phrases: dict[tuple[str, ...], list[KnownValue]] = {}
@@ -95,7 +103,8 @@ class KnownValues:
         lengths: dict[str, int] = {}
         for words in phrases:
             lengths[words[0]] = max(lengths.get(words[0], 0), len(words))
-        return cls(phrases, lengths, ranges or {}, frequencies, frozenset(map(plain, titles)))
+        short = frozenset(title_key(title) for title in titles if len(title) <= MAX_TITLE)
+        return cls(phrases, lengths, ranges or {}, frequencies, short)
 
     def find(self, phrase: tuple[str, ...]) -> Sequence[KnownValue]:
         return self.phrases.get(phrase, ())
@@ -107,10 +116,13 @@ class KnownValues:
         return self.ranges.get(field)
 
     def frequency(self, word: str) -> int | None:
-        return None if self.frequencies is None else self.frequencies.get(word, 0)
+        if self.frequencies is None:
+            return None
+        forms = {word, f"{word}s", f"{word}es", f"{word}'s", f"{word[:-1]}ies", f"{word[:-1]}ie"}
+        return sum(self.frequencies.get(form, 0) for form in forms if stem(form.replace("'", "")) == word)
 
     def is_title(self, text: str) -> bool:
-        return text in self.titles
+        return bool(self.titles) and len(text) <= MAX_TITLE and title_key(text) in self.titles
 
 
 NOTHING_KNOWN: Final = KnownValues()

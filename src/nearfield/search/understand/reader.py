@@ -12,7 +12,7 @@ from nearfield.search.understand.fields import fields_of
 from nearfield.search.understand.scan import Scan
 from nearfield.search.understand.sorts import read_sort
 from nearfield.search.understand.values import read_value
-from nearfield.search.understand.words import plain, split
+from nearfield.search.understand.words import split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ def understand(
             text, note=f"the query has {len(text)} characters; constraints are read in up to {MAX_LENGTH}"
         )
     words = split(text)
-    if known.is_title(" ".join(plain(text).split())):
+    if known.is_title(text):
         return Understood(text)
     scan = Scan(words, fields_of(declared), known, now.date())
     parts: list[Part] = []
