@@ -97,7 +97,7 @@ def _run_shell(
 def check_setup_line(line: str, where: str) -> None:
     """A line that is not run must still be true: the package installed is ours, a target of make is there."""
     if line.startswith("pip install "):
-        assert line.split()[2].split("[", maxsplit=1)[0] == "nearfield", f"{where}: {line}"
+        assert line.split()[2].strip("'").split("[", maxsplit=1)[0] == "nearfield", f"{where}: {line}"
     if line.startswith("make "):
         makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
         assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE), f"{where}: no target for {line}"
