@@ -15,7 +15,7 @@ from benchmarks.listings import queries
 from benchmarks.report import Section, percentile, spread
 from benchmarks.shop import NAME, open_shop
 from nearfield.api.app import create_app
-from nearfield.search.rank import HYBRID_DEPTHS
+from nearfield.search.fuse import DENSE_DEPTH, HYBRID_DEPTHS
 from nearfield.search.retrieve import Candidates
 from nearfield.wiring import Backend
 
@@ -84,7 +84,7 @@ async def _bare(backend: Backend, asked: list[str]) -> dict[str, float]:
         start = time.perf_counter()
         vector = (await live.embedder.embed([query], role="query"))[0]
         start = lap("embedder", start)
-        found = Candidates.of(await live.index.nearest(vector, limit=HYBRID_DEPTHS[0]))
+        found = Candidates.of(await live.index.nearest(vector, limit=HYBRID_DEPTHS[0] * DENSE_DEPTH))
         start = lap("engine, vectors", start)
         await live.index.lexical(query, limit=HYBRID_DEPTHS[0])
         start = lap("engine, words", start)

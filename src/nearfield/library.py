@@ -26,6 +26,7 @@ from nearfield.domain.events import Event, EventKind
 from nearfield.domain.facets import FacetScope, read_facets
 from nearfield.domain.filter_json import parse_json
 from nearfield.domain.filter_text import parse_text
+from nearfield.domain.fusion_json import fusion_from_json
 from nearfield.domain.judgments import Judgment
 from nearfield.domain.ordering import read_group_by, read_sort
 from nearfield.domain.plans import Mode
@@ -293,6 +294,7 @@ class CollectionHandle:
         facet_scope: str = "candidates",
         group_by: str | Mapping[str, Any] | None = None,
         understand: bool | Mapping[str, bool] | None = None,
+        fusion: Mapping[str, Any] | str | None = None,
     ) -> Answer:
         """Find documents by meaning and words. Iterate over the answer for its hits, best first; `plan` tells how.
 
@@ -307,6 +309,8 @@ class CollectionHandle:
         `{"field": "price", "ranges": [[None, 50], [50, None]]}`; facet_scope: over "candidates" or all "matches".
         group_by: a field, or `{"field": "sku", "limit": 3}`: hits are the best of each value, the others `members`.
         Without query and vector, what passes `where` is listed.
+        fusion: how meaning and words are put together, `{"method": "rrf", "weight": 0.5}` or a method's name; the
+        collection's way when absent.
         Always min(limit, matching documents) hits. Raises InvalidRequest, InvalidFilter, InvalidCursor, CursorExpired.
         """
         ask = question(
@@ -326,6 +330,7 @@ class CollectionHandle:
             facet_scope=facet_scope,
             group_by=group_by,
             understand=understand,
+            fusion=fusion,
         )
         return self._loop.run(self._backend.searches.search(self.name, replace(ask, min_seq=self._written_seq)))
 
@@ -499,6 +504,7 @@ def question(
     facet_scope: str = "candidates",
     group_by: str | Mapping[str, Any] | None = None,
     understand: bool | Mapping[str, bool] | None = None,
+    fusion: Mapping[str, Any] | str | None = None,
 ) -> Search:
     """What `CollectionHandle.search` asks. Raises InvalidRequest, InvalidFilter, InvalidVector."""
     return Search(
@@ -518,6 +524,7 @@ def question(
         facet_scope=parse_scope(facet_scope),
         group_by=read_group_by(group_by),
         understand=kinds_to_read(understand),
+        fusion=None if fusion is None else fusion_from_json(fusion),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from nearfield.api.bodies import CollectionSchema, FusionSchema, IndexSchema, SearchSchema
+from nearfield.domain.fusion import FusionMethod  # noqa: TC001 - pydantic reads it
 from nearfield.domain.plans import Access, Mode  # noqa: TC001 - pydantic reads them
 from nearfield.domain.spec_json import spec_to_json
 from nearfield.domain.understood import PartKind, understood_to_json
@@ -225,6 +226,8 @@ class PlanAnswer(_Answer):
     matches: int | None
     filter_native: str | None
     filter_residual: str | None
+    fusion: FusionMethod | None
+    fusion_weight: float | None
     notes: list[str]
     corrections: list[CorrectionAnswer]
 
@@ -428,6 +431,8 @@ def _plan_json(plan: Plan) -> dict[str, Any]:
         "matches": plan.matches,
         "filter_native": plan.filter_native,
         "filter_residual": plan.filter_residual,
+        "fusion": plan.fusion,
+        "fusion_weight": plan.fusion_weight,
         "notes": plan.notes,
         "corrections": [{"word": one.word, "meant": one.meant} for one in plan.corrections],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from nearfield.domain.fusion import FusionMethod
 from nearfield.domain.schema import FieldType, IndexKind, Metric, Quantization
@@ -51,6 +51,13 @@ class FusionSchema(_Body):
     )
 
 
+FusionSpelling = Annotated[
+    dict[str, Any] | str,
+    WithJsonSchema(
+        {"anyOf": [{"$ref": "#/components/schemas/FusionSchema"}, {"type": "string", "enum": [*FusionMethod]}]}
+    ),
+]
+"""Read by the domain, so that a wrong one is refused in the same words as in the library."""
 FUSION_TOLD = "How a hybrid search puts meaning and words together."
 
 
@@ -80,6 +87,7 @@ class SearchBody(_Body):
     )
     exact: bool = Field(False, description="Compare every vector instead of using the approximate index.")
     ef: int | None = Field(None, description="efSearch for this search.", ge=1, le=4096)
+    fusion: FusionSpelling | None = Field(None, description=f"{FUSION_TOLD} The collection's own way when absent.")
     min_seq: MinSeq = None
     cursor: Cursor = None
     explain: Explain = False

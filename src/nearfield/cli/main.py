@@ -134,6 +134,14 @@ def search(
         Mode | None,
         typer.Option(metavar="hybrid|semantic|lexical", help="Meaning and words, meaning, or words (default: hybrid)."),
     ] = None,
+    fusion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="M[:W]",
+            help="How both are put together: auto, sum, rrf, minmax, zscore or dbsf, and the "
+            "share of meaning: rrf:0.7 (default: the collection's way).",
+        ),
+    ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Compare every vector.")] = False,
     typos: Annotated[bool, typer.Option("--typos/--no-typos", help="Forgive typing errors.")] = True,
     understand: Annotated[
@@ -147,8 +155,10 @@ def search(
     """Search a collection, by meaning and words."""
     from nearfield.cli import searching
     from nearfield.cli.terminal import Terminal
+    from nearfield.domain.fusion_json import fusion_from_text
 
-    ask = searching.Ask(name, query, where, limit, mode, exact, typos, wait, understand)
+    way = None if fusion is None else fusion_from_text(fusion)
+    ask = searching.Ask(name, query, where, limit, mode, exact, typos, wait, understand, way)
     searching.search(ask, data, Terminal(as_json=json))
 
 

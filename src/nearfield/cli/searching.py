@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nearfield.cli.terminal import Terminal
+    from nearfield.domain.fusion import Fusion
     from nearfield.domain.hits import Answer
     from nearfield.domain.plans import Mode, Plan
     from nearfield.domain.schema import CollectionSpec
@@ -42,6 +43,7 @@ class Ask:
     typos: bool
     wait: bool
     understand: bool | None = None
+    fusion: Fusion | None = None
 
 
 def search(ask: Ask, data: Path | None, terminal: Terminal) -> None:
@@ -54,6 +56,7 @@ def search(ask: Ask, data: Path | None, terminal: Terminal) -> None:
         mode=ask.mode,
         exact=ask.exact,
         typos=ask.typos,
+        fusion=ask.fusion,
         understand=kinds_to_read(ask.understand),
     )
     settings = existing_data(data)
@@ -142,6 +145,7 @@ def plan_lines(plan: Plan, took_ms: float) -> list[str]:
     """A plan in words: one line, and one for each note."""
     parts = [
         f"{plan.mode}, {plan.access} on {plan.engine} {plan.index} generation {plan.generation}",
+        f"{plan.fusion}, meaning {plan.fusion_weight:.2f}" if plan.fusion_weight is not None else "",
         f"ef {plan.effort}" if plan.effort is not None else "",
         f"{plan.matches:,} matches" if plan.matches is not None else "",
         f"filter in the engine: {plan.filter_native}" if plan.filter_native else "",

@@ -40,6 +40,19 @@ def fusion_from_json(value: object, error: type[NearfieldError] = InvalidRequest
         raise error(str(exc), field=exc.field) from exc
 
 
+def fusion_from_text(text: str) -> Fusion:
+    """Read `rrf`, or `rrf:0.7` with a weight. Raises InvalidRequest."""
+    method, colon, weight = text.partition(":")
+    if not colon:
+        return fusion_from_json(method)
+    try:
+        return fusion_from_json({"method": method, "weight": float(weight)})
+    except ValueError as exc:
+        raise InvalidRequest(
+            f"fusion.weight: expected a number, got {describe(weight)}", field="fusion.weight"
+        ) from exc
+
+
 def fusion_to_json(fusion: Fusion) -> dict[str, Any]:
     """The inverse of `fusion_from_json`."""
     return {"method": fusion.method.value, "weight": fusion.weight}

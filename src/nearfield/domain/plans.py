@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nearfield.domain.fusion import FusionMethod
 
 
 class Mode(StrEnum):
@@ -48,6 +52,8 @@ class Plan:
     effort: efSearch or its like; None when exact or when the index has none.
     matches: documents that pass the filter where the plan had to count them, else None.
     filter_native, filter_residual: the parts decided by the engine and on the store, as text; None when empty.
+    fusion, fusion_weight: the method that put meaning and words together and the share of meaning in it, under `auto`
+    the one chosen for this query; None unless hybrid.
     notes: what was done other than asked, and why, in plain words.
     corrections: words of the query that no document holds, and the known ones that were looked for instead.
     """
@@ -67,3 +73,5 @@ class Plan:
     filter_residual: str | None = None
     notes: tuple[str, ...] = ()
     corrections: tuple[Correction, ...] = ()
+    fusion: FusionMethod | None = None
+    fusion_weight: float | None = None

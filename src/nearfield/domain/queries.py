@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nearfield.domain.documents import Float32Array
     from nearfield.domain.facets import Facet
     from nearfield.domain.filters import Filter
+    from nearfield.domain.fusion import Fusion
     from nearfield.domain.ordering import GroupBy, SortKey
     from nearfield.domain.understood import PartKind
 
@@ -29,6 +30,7 @@ class Search:
     where: an unbound filter, or None.
     limit: hits wanted, 1 to MAX_LIMIT; min(limit, matches) come back. offset: hits skipped, 0 to MAX_OFFSET.
     effort: efSearch for this search, None for the index's own. exact: compare every vector.
+    fusion: how meaning and words are put together; None for the collection's own way. Hybrid only.
     min_seq: wait until this change is applied; None waits for nothing.
     sort: orders the candidates; empty for the best first. facets: counted over `facet_scope`. group_by: hits are the
     best of each group.
@@ -57,6 +59,7 @@ class Search:
     facet_scope: FacetScope = FacetScope.CANDIDATES
     group_by: GroupBy | None = None
     understand: frozenset[PartKind] | None = None
+    fusion: Fusion | None = None
 
     def __post_init__(self) -> None:
         if self.query is not None and self.vector is not None:
@@ -76,6 +79,10 @@ class Search:
             )
         if self.vector is not None and self.mode not in (None, Mode.SEMANTIC):
             raise InvalidRequest(f"mode {self.mode} needs a query in words; a vector is semantic only", field="mode")
+        if self.fusion is not None and self.cursor is None and self.resolved_mode is not Mode.HYBRID:
+            raise InvalidRequest(
+                f"fusion is of a hybrid search, and this one is {self.resolved_mode or 'a listing'}", field="fusion"
+            )
         check_window(self.limit, self.offset, self.cursor)
 
     @property

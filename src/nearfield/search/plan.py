@@ -85,6 +85,8 @@ def plan_of(work: Work) -> Plan:
         filter_residual=where.residual_text,
         notes=tuple(notes),
         corrections=work.corrections,
+        fusion=work.fusion.method if work.mode is Mode.HYBRID else None,
+        fusion_weight=work.share if work.mode is Mode.HYBRID else None,
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from nearfield.domain.plans import Mode
-from nearfield.search.fuse import JUDGES, fuse, rank_dense, rank_lexical
+from nearfield.search.fuse import DENSE_DEPTH, depth_for, fuse, rank_dense, rank_lexical
 from nearfield.search.listing import listing
 from nearfield.search.plan import checked_vector
 from nearfield.search.trace import timed
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from nearfield.search.ranked import Ranked
     from nearfield.search.retrieve import Candidates
     from nearfield.search.work import Work
-
-HYBRID_DEPTHS = (50, 100, 250, 500, 1_000, 2_500, 5_000)
-"""Passages asked of each side, at least: in steps, because a deeper list may rank the same documents anew, and the
-pages of one question should be cut from one ranking."""
 
 
 async def rank(work: Work) -> Ranked:
@@ -56,22 +52,23 @@ async def query_vector(work: Work) -> Float32Array:
 
 
 async def _hybrid(work: Work) -> Ranked:
-    depth = next((step for step in HYBRID_DEPTHS if step >= work.want), work.want)
+    depth = depth_for(work.want)
     vector = await query_vector(work)
     # beside the search by meaning, not beside the embedding, which takes every core there is
-    by_words = asyncio.create_task(_by_words(work, depth, foresee=True))
+    by_words = asyncio.create_task(_by_words(work, depth))
     try:
-        dense = await _by_meaning(work, vector, depth)
+        dense = await _by_meaning(work, vector, depth * DENSE_DEPTH)
         lexical = await by_words
     finally:
         by_words.cancel()
         await asyncio.gather(by_words, return_exceptions=True)
     work.candidates = len(dense) + len(lexical)
     with timed(work.trace, "fuse"):
-        ranked = await fuse(
-            work.retrieval, vector, dense, rank_lexical(lexical, work.words), work.want, trace=work.trace
-        )
+        fused = fuse(dense, lexical, work.live.generation.index.metric, work.words, work.fusion)
+    ranked, work.share = fused.ranked, fused.share
     if work.trace is not None:
+        work.trace.adds("dense", ranked.documents, fused.meaning)
+        work.trace.adds("lexical", ranked.documents, fused.words)
         work.trace.listed("fuse", ranked.documents, ranked.scores)
     return ranked
 
@@ -85,13 +82,10 @@ async def _by_meaning(work: Work, vector: Float32Array, depth: int = 0) -> Candi
     return found
 
 
-async def _by_words(work: Work, depth: int = 0, *, foresee: bool = False) -> Candidates:
-    """The lexical side, and with it the vectors that fusing asks for in nine searches of ten."""
+async def _by_words(work: Work, depth: int = 0) -> Candidates:
     with timed(work.trace, "lexical"):
         text = f"{work.words} {work.expansion}" if work.expansion else work.words
         found = await work.retrieval.lexical(text, work.want, depth=depth)
-        if foresee and len(found):
-            await work.retrieval.foresee(found.chunks[:JUDGES])
     work.candidates = len(found)
     if work.trace is not None:
         work.trace.listed("lexical", found.documents, found.scores)

@@ -59,6 +59,10 @@ class Candidates:
         first.sort()
         return cls(documents[first], found.keys[first], found.scores[first])
 
+    def first(self, count: int) -> Candidates:
+        """The best so many."""
+        return Candidates(self.documents[:count], self.chunks[:count], self.scores[:count])
+
     def take(self, places: Sequence[int] | Int64Array) -> Candidates:
         """Those at some places, in that order."""
         chosen = np.asarray(places, dtype=np.int64)
@@ -84,7 +88,6 @@ class Retrieval:
     access: Access = Access.NONE
     approximate: bool = False
     notes: list[str] = field(default_factory=list)
-    foreseen: dict[int, Float32Array] = field(default_factory=dict)
 
     async def dense(self, vector: Float32Array, want: int, *, depth: int = 0) -> Candidates:
         """The documents nearest to a vector: min(want, documents that pass the filter) of them, or some more.
@@ -134,23 +137,6 @@ class Retrieval:
         if more and len(found) < want:
             self.notes.append(f"only the best {rows} passages that hold these words were looked at")
         return found
-
-    async def foresee(self, chunks: Int64Array) -> None:
-        """Read the vectors of some passages ahead, which `similarities` will be asked for."""
-        keys, vectors = await self.live.index.vectors(chunks)
-        self.foreseen.update(zip(keys.tolist(), vectors, strict=True))
-
-    async def similarities(self, vector: Float32Array, chunks: Int64Array) -> dict[int, float]:
-        """The similarity of some passages to a vector, by chunk key, computed on the stored vectors."""
-        unread = [chunk for chunk in chunks.tolist() if chunk not in self.foreseen]
-        if unread:
-            await self.foresee(np.array(unread, dtype=np.int64))
-        known = [chunk for chunk in chunks.tolist() if chunk in self.foreseen]
-        if not known:
-            return {}
-        vectors = np.stack([self.foreseen[chunk] for chunk in known])
-        scores = similarity(vector, vectors, self.live.generation.index.metric)
-        return dict(zip(known, scores.tolist(), strict=True))
 
     async def _few(self) -> bool:
         """Whether comparing all rows that pass is as quick as a graph, or all there is."""

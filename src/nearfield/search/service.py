@@ -94,6 +94,7 @@ class SearchService:
             return await self._later(ask, ask.cursor, collection, live, waited_for)
         work = Work(ask, collection, live, ask.resolved_mode, ask.where, waited_for, started=started)
         work.trace = Trace() if ask.explain else None
+        work.fusion = ask.fusion or collection.spec.fusion
         async with _limit(self._search_timeout_s):
             work.meaning, work.words = ask.query, ask.query or ""
             if ask.vector is not None:

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from nearfield.domain.fusion import Fusion
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -37,6 +39,7 @@ class Work:
     understood: what was read from the query, for the answer. fallback: undoes what readers changed; called once where
     nothing was found, and the search is then made again.
     reads: fields whose values stages after the ranking need; rows: of each document, by key, where they are known.
+    fusion: how a hybrid search puts both sides together. share: of meaning in it, once that is known.
     trace: None unless the request asks to explain.
     """
 
@@ -58,6 +61,8 @@ class Work:
     candidates: int = 0
     notes: list[str] = field(default_factory=list)
     understood: Understood | None = None
+    fusion: Fusion = field(default_factory=Fusion)
+    share: float | None = None
     fallback: Callable[[Work], None] | None = None
     reads: tuple[str, ...] = ()
     rows: dict[int, Row] = field(default_factory=dict)

@@ -21,7 +21,8 @@ from nearfield.domain.rows import row_of
 from nearfield.domain.spec_json import spec_from_json
 from nearfield.protocols.source import SourceRow
 from nearfield.search.cursors import Cursors
-from nearfield.search.fuse import DENSE_SHARE, FULL_MATCH, JUDGES, unit_similarity
+from nearfield.search.fuse import DENSE_DEPTH, HYBRID_DEPTHS, unit_similarity
+from nearfield.search.fusion import FULL_MATCH, JUDGES, LEAN, REACH, UNSEEN
 from nearfield.search.service import SearchService
 from nearfield.settings import load_settings
 from nearfield.wiring import open_backend
@@ -255,15 +256,14 @@ class World:
         return {one.key: best[one.key] for one in documents}
 
     async def words(self, text: str, documents: Sequence[StoredDocument]) -> dict[int, float]:
-        """BM25 of each document that holds a word, by document key, as a share of the best, or of a full match."""
+        """BM25 of each document that holds a word, by document key."""
         everything = await self.index.inner.lexical(text, limit=100_000)
         wanted = {one.key for one in documents}
         best: dict[int, float] = {}
         for key, score in zip(document_keys(everything.keys).tolist(), everything.scores.tolist(), strict=True):
             if key in wanted:
                 best.setdefault(key, score)
-        full = FULL_MATCH * len(set(re.findall(r"\w+", text.lower())))
-        return {key: score / max(full, *best.values()) for key, score in best.items()}
+        return best
 
     async def expected(
         self, mode: str, *, text: str = "", vector: Float32Array | None = None, where: Filter | None = None
@@ -272,8 +272,9 @@ class World:
         documents = await self.documents(where)
         ids = {one.key: one.id for one in documents}
         words = await self.words(text, documents) if mode != "semantic" else {}
+        full = FULL_MATCH * len(set(re.findall(r"\w+", text.lower())))
         if mode == "lexical":
-            totals = words
+            totals = {key: score / max(full, *words.values()) for key, score in words.items()}
         else:
             if vector is None:
                 vector = (await self.live.embedder.inner.embed([text], role="query"))[0]
@@ -281,9 +282,8 @@ class World:
             if mode == "semantic":  # in the engine's order: scores below 0 are one
                 ranked = sorted(raw, key=lambda key: (-raw[key], key))
                 return [(ids[key], self._unit(raw[key])) for key in ranked]
-            unit = {key: self._unit(score) for key, score in raw.items()}
-            share = (1 - DENSE_SHARE) * agreement(unit, words)
-            totals = {key: DENSE_SHARE * unit[key] + share * words.get(key, 0.0) for key in raw}
+            found = auto_in_steps({key: self._unit(score) for key, score in raw.items()}, words, full)
+            return [(ids[key], score) for key, score in found]
         return [(ids[key], totals[key]) for key in sorted(totals, key=lambda key: (-totals[key], key))]
 
     def _unit(self, raw: float) -> float:
@@ -291,13 +291,37 @@ class World:
         return float(unit_similarity(np.array([raw], dtype=np.float32), metric)[0])
 
 
-def agreement(unit: dict[int, float], words: dict[int, float]) -> float:
-    """How near the best by words are in meaning, beside the best by meaning: the formula, over all documents."""
-    nearest = sorted(unit.values(), reverse=True)[:JUDGES]
-    best = sorted(words, key=lambda key: (-words[key], key))[:JUDGES]
-    if not nearest or not best or not sum(nearest):
-        return 1.0
-    return min(1.0, (sum(unit[key] for key in best) / len(best)) / (sum(nearest) / len(nearest)))
+def by_score(scores: Mapping[int, float]) -> list[int]:
+    """Keys, best first, ties by key."""
+    return sorted(scores, key=lambda key: (-scores[key], key))
+
+
+def auto_in_steps(unit: Mapping[int, float], words: Mapping[int, float], full: float) -> list[tuple[int, float]]:
+    """(key, score) of every document in the order of the default fusion: the formula, written once more and plainly.
+
+    unit: similarity 0..1 of every document. words: BM25 of those that hold a word.
+    """
+    told: list[tuple[int, float]] = []
+    for step in (*HYBRID_DEPTHS, len(unit) + len(words)):
+        near, said = by_score(unit)[: step * DENSE_DEPTH], by_score(words)[:step]
+        seen = {key for key, _ in told}
+        known = {key: unit[key] if key in near else UNSEEN * unit[near[-1]] for key in {*near, *said}}
+        share = 1.0
+        if said:
+            heard = [known[key] for key in said[:JUDGES]]
+            top = [unit[key] for key in near[:JUDGES]]
+            agreed = min(1.0, sum(heard) / len(heard) / (sum(top) / len(top))) if sum(top) else 1.0
+            flat = words[said[9]] / words[said[0]] if len(said) > 9 else 0.0
+            share = 1 / (1 + LEAN * agreed ** (REACH * (1 + flat)))
+        best = max(full, words[said[0]]) if said else 1.0
+        totals = {
+            key: share * known[key] + (1 - share) * (words[key] / best if key in said else 0.0)
+            for key in known
+            if key not in seen
+        }
+        ceiling = told[-1][1] if told else 1.0
+        told += [(key, min(totals[key], ceiling)) for key in by_score(totals)]
+    return told
 
 
 async def open_world(

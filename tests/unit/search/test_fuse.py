@@ -1,4 +1,4 @@
-"""The sum of meaning and words, against the sum over all documents."""
+"""Two lists into one: every document once, in order, page after page."""
 
 from __future__ import annotations
 
@@ -8,124 +8,123 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.search.parts import agreement
+from tests.unit.search.parts import auto_in_steps
 
-from nearfield.domain.documents import chunk_key
+from nearfield.domain.fusion import Fusion, FusionMethod
 from nearfield.domain.schema import Metric
-from nearfield.search.fuse import DENSE_SHARE, JUDGES, fuse, rank_dense, rank_lexical, unit_similarity
+from nearfield.search.fuse import (
+    DENSE_DEPTH,
+    HYBRID_DEPTHS,
+    depth_for,
+    fuse,
+    rank_dense,
+    rank_lexical,
+    unit_similarity,
+)
+from nearfield.search.fusion import UNSEEN
 from nearfield.search.retrieve import Candidates
 
 if TYPE_CHECKING:
-    from nearfield.domain.documents import Float32Array, Int64Array
-    from nearfield.search.ranked import Ranked
+    from collections.abc import Mapping
 
-QUERY = np.ones(2, dtype=np.float32)
+    from nearfield.search.fuse import Fused
 
-
-class KnownSimilarities:
-    """Stands for a retrieval: the similarity of every passage is known, and asking for it is counted."""
-
-    def __init__(self, raw: dict[int, float], metric: Metric) -> None:
-        self.raw = {chunk_key(document, 0): score for document, score in raw.items()}
-        self.asked: list[int] = []
-        settings = type("Settings", (), {"metric": metric})
-        self.live = type("Live", (), {"generation": type("Generation", (), {"index": settings})})
-
-    async def similarities(self, vector: Float32Array, chunks: Int64Array) -> dict[int, float]:
-        assert len(chunks)
-        self.asked += chunks.tolist()
-        return {chunk: self.raw[chunk] for chunk in chunks.tolist() if chunk in self.raw}
+TWO_STEPS = HYBRID_DEPTHS[1]
 
 
-def candidates(scores: dict[int, float], most: int | None = None) -> Candidates:
+def candidates(scores: Mapping[int, float], most: int | None = None) -> Candidates:
     order = sorted(scores, key=lambda key: (-scores[key], key))[:most]
     documents = np.array(order, dtype=np.int64)
     return Candidates(documents, documents << 12, np.array([scores[key] for key in order], dtype=np.float32))
 
 
-async def fused(
-    raw: dict[int, float], words: dict[int, float], *, want: int, depth: int, metric: Metric = Metric.COSINE
-) -> tuple[Ranked, KnownSimilarities]:
-    known = KnownSimilarities(raw, metric)
-    dense = candidates(raw, depth)
-    return await fuse(known, QUERY, dense, rank_lexical(candidates(words), ""), want), known  # type: ignore[arg-type]
-
-
-def brute_force(raw: dict[int, float], words: dict[int, float], metric: Metric) -> dict[int, float]:
-    best = max(words.values(), default=1.0)
-    unit = dict(zip(raw, unit_similarity(np.array(list(raw.values()), dtype=np.float32), metric).tolist(), strict=True))
-    agreed = agreement(unit, words)
-    return {key: DENSE_SHARE * unit[key] + (1 - DENSE_SHARE) * agreed * words.get(key, 0.0) / best for key in raw}
+def fused(raw: Mapping[int, float], words: Mapping[int, float], how: Fusion | None = None, *, step: int = 50) -> Fused:
+    lists = candidates(raw, step * DENSE_DEPTH), candidates(words, step)
+    return fuse(*lists, Metric.COSINE, "desk lamp", how or Fusion())
 
 
 @st.composite
-def sides(draw: st.DrawFn) -> tuple[dict[int, float], dict[int, float], Metric]:
-    metric = draw(st.sampled_from(Metric))
-    low, high = {Metric.COSINE: (-1, 1), Metric.DOT: (-4, 4), Metric.EUCLIDEAN: (-5, 0)}[metric]
-    grid = st.one_of(st.sampled_from((low, low + 0.5, high)), st.floats(low, high, width=32))
-    raw = draw(st.dictionaries(st.integers(1, 60), grid, min_size=1, max_size=40))
-    keys = draw(st.sets(st.sampled_from(sorted(raw))))
+def sides(draw: st.DrawFn) -> tuple[dict[int, float], dict[int, float]]:
+    raw = draw(st.dictionaries(st.integers(1, 400), st.floats(0, 1, width=32), min_size=1, max_size=250))
+    keys = draw(st.sets(st.sampled_from(sorted(raw)), max_size=150))
     words = {key: draw(st.one_of(st.sampled_from((1.0, 2.0)), st.floats(0.125, 9, width=32))) for key in sorted(keys)}
-    return raw, words, metric
+    return raw, words
 
 
-@given(sides(), st.integers(1, 45), st.integers(0, 20))
-async def test_the_first_are_those_of_the_sum_over_all(
-    sides: tuple[dict[int, float], dict[int, float], Metric], want: int, deeper: int
+@given(sides())
+def test_the_default_is_its_formula(given_sides: tuple[dict[int, float], dict[int, float]]) -> None:
+    raw, words = given_sides
+    found = fuse(candidates(raw), candidates(words), Metric.COSINE, "desk lamp", Fusion()).ranked
+    expected = auto_in_steps(raw, words, full=6.0)
+    assert found.scores.tolist() == pytest.approx([score for _, score in expected], abs=1e-6)
+    scores = dict(expected)
+    for document, score in zip(found.documents.tolist(), found.scores.tolist(), strict=True):
+        assert score == pytest.approx(scores[document], abs=1e-6)
+
+
+ways = st.just(Fusion()) | st.builds(
+    Fusion, st.sampled_from(sorted({*FusionMethod} - {FusionMethod.AUTO})), st.floats(0, 1)
+)
+
+
+@given(sides(), ways)
+def test_a_deeper_search_begins_as_a_shallow_one(
+    given_sides: tuple[dict[int, float], dict[int, float]], how: Fusion
 ) -> None:
-    raw, words, metric = sides
-    ranked, _ = await fused(raw, words, want=want, depth=max(JUDGES, want + deeper), metric=metric)
-    totals = brute_force(raw, words, metric)
-    wanted = sorted(totals.values(), reverse=True)[:want]
-    assert ranked.scores[:want].tolist() == pytest.approx(wanted, abs=1e-6)
-    for document, score in zip(ranked.documents[:want].tolist(), ranked.scores[:want].tolist(), strict=True):
-        assert score == pytest.approx(totals[document], abs=1e-6)
-    assert len(set(ranked.documents.tolist())) == len(ranked.documents)
-    assert ((ranked.scores >= 0) & (ranked.scores <= 1)).all()
+    shallow, deep = (fused(*given_sides, how, step=step) for step in HYBRID_DEPTHS[:2])
+    seen = len(shallow.ranked)
+    assert deep.ranked.documents[:seen].tolist() == shallow.ranked.documents.tolist()
+    assert deep.ranked.chunks[:seen].tolist() == shallow.ranked.chunks.tolist()
+    assert deep.ranked.scores[:seen].tolist() == shallow.ranked.scores.tolist()
+    assert deep.share == shallow.share
+    assert (np.diff(deep.ranked.scores) <= 0).all()
+    assert (deep.meaning + deep.words).tolist() == pytest.approx(deep.ranked.scores.tolist(), abs=1e-6)
+    assert len(set(deep.ranked.documents.tolist())) == len(deep.ranked)
 
 
-async def test_ties_break_by_document() -> None:
-    ranked, _ = await fused({3: 0.5, 1: 0.5, 2: 0.5}, {2: 1.0, 3: 1.0}, want=3, depth=3)
-    assert ranked.documents.tolist() == [2, 3, 1]
+def test_ties_break_by_document() -> None:
+    assert fused({3: 0.5, 1: 0.5, 2: 0.5}, {2: 1.0, 3: 1.0}).ranked.documents.tolist() == [2, 3, 1]
 
 
-async def test_a_document_only_words_found_gets_its_similarity() -> None:
-    raw = {1: 0.9, 2: 0.8, 3: 0.7, 4: 0.6}
-    ranked, known = await fused(raw, {4: 2.0, 1: 1.0}, want=3, depth=3)
-    assert set(known.asked) == {chunk_key(4, 0)}
-    agreed = (0.6 + 0.9) / 2 / ((0.9 + 0.8 + 0.7) / 3)
-    wanted = {4: 0.6 * 0.6 + 0.4 * agreed, 1: 0.6 * 0.9 + 0.2 * agreed, 2: 0.6 * 0.8, 3: 0.6 * 0.7}
-    assert dict(zip(ranked.documents.tolist(), ranked.scores.tolist(), strict=True)) == pytest.approx(wanted, abs=1e-6)
+def test_a_document_only_words_found_counts_as_a_little_less_alike_than_all_that_meaning_found() -> None:
+    raw = dict.fromkeys(range(1, 101), 0.5)
+    found = fused(raw, {200: 12.0})
+    place = found.ranked.documents.tolist().index(200)
+    assert found.meaning[place] == pytest.approx(found.share * UNSEEN * 0.5)
+    assert found.words[place] == pytest.approx(1 - found.share)
+    assert found.ranked.chunks[place] == 200 << 12
 
 
-async def test_words_count_as_far_as_meaning_agrees() -> None:
+def test_words_count_as_far_as_meaning_agrees() -> None:
     raw = {1: 0.4, 2: 0.4, 3: 0.4, 4: 0.1, 5: 0.1, 6: 0.1}
-    beside_the_point, _ = await fused(raw, {4: 3.0, 5: 3.0, 6: 3.0}, want=6, depth=6)
-    assert beside_the_point.documents.tolist() == [1, 2, 3, 4, 5, 6]
-    assert beside_the_point.scores[3] == pytest.approx(0.6 * 0.1 + 0.4 * 0.25)
-    to_the_point, _ = await fused(raw, {3: 3.0, 2: 3.0}, want=6, depth=6)
-    assert to_the_point.scores[:2].tolist() == pytest.approx([0.6 * 0.4 + 0.4] * 2)
+    beside_the_point = fused(raw, {4: 3.0, 5: 3.0, 6: 3.0})
+    assert beside_the_point.ranked.documents.tolist() == [1, 2, 3, 4, 5, 6]
+    to_the_point = fused(raw, {3: 3.0, 2: 3.0})
+    assert to_the_point.ranked.documents.tolist()[:2] == [2, 3]
+    assert to_the_point.share < 0.5 < beside_the_point.share
 
 
-async def test_a_document_that_cannot_come_in_is_not_looked_up() -> None:
-    raw = {1: 1.0, 2: 1.0, 3: 0.5, 4: 0.01, 5: 0.0}
-    ranked, known = await fused(raw, {1: 100.0, 2: 100.0, 3: 50.0, 5: 1.0}, want=2, depth=4)
-    assert known.asked == []
-    assert ranked.documents.tolist() == [1, 2, 3, 4]
+def test_a_match_of_words_that_stands_out_is_believed_sooner() -> None:
+    raw = {key: 0.9 - key / 1000 for key in range(1, 300)}
+    alone = fused(raw, {250: 12.0})
+    among_many = fused(raw, {250: 12.0} | dict.fromkeys(range(251, 280), 11.0))
+    assert alone.share < among_many.share
+    assert alone.ranked.documents[0] == 250
 
 
-async def test_a_passage_gone_meanwhile_counts_as_without_meaning() -> None:
-    known = KnownSimilarities({}, Metric.COSINE)
-    ranked = await fuse(known, QUERY, candidates({}), rank_lexical(candidates({5: 3.0}), ""), 1)  # type: ignore[arg-type]
-    assert ranked.documents.tolist() == [5]
-    assert ranked.scores.tolist() == pytest.approx([0.4])
+@pytest.mark.parametrize(
+    ("raw", "words", "share"), [({}, {}, 0.0), ({1: 0.4}, {}, 1.0), ({}, {1: 2.0}, 0.0), ({1: 0.0}, {1: 2.0}, None)]
+)
+def test_either_side_may_be_empty(raw: dict[int, float], words: dict[int, float], share: float | None) -> None:
+    found = fused(raw, words)
+    assert found.ranked.documents.tolist() == list(raw or words)
+    assert share is None or found.share == share
+    for method in FusionMethod:
+        assert fused(raw, words, Fusion(method)).ranked.documents.tolist() == list(raw or words)
 
 
-@pytest.mark.parametrize(("raw", "words"), [({}, {}), ({1: 0.4}, {}), ({}, {1: 2.0})])
-async def test_either_side_may_be_empty(raw: dict[int, float], words: dict[int, float]) -> None:
-    known = KnownSimilarities(words, Metric.COSINE)
-    ranked = await fuse(known, QUERY, candidates(raw), rank_lexical(candidates(words), ""), 3)  # type: ignore[arg-type]
-    assert ranked.documents.tolist() == list(raw or words)
+def test_the_depth_is_a_step() -> None:
+    assert [depth_for(want) for want in (1, 50, 51, 5_000, 5_001)] == [50, 50, 100, 5_000, 5_001]
 
 
 @given(st.sampled_from(Metric), st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=20))

@@ -23,6 +23,7 @@ from nearfield.domain.errors import (
     UnsupportedByEngine,
 )
 from nearfield.domain.filter_text import parse_text
+from nearfield.domain.fusion import Fusion, FusionMethod
 from nearfield.domain.plans import Access, Mode
 from nearfield.domain.queries import Search, Similar
 from nearfield.protocols.source import SourceRow
@@ -82,6 +83,39 @@ async def test_pages_neither_repeat_nor_drop(world: World, mode: Mode) -> None:
     whole = told(await world.search(Search(query=TEXT, mode=mode, limit=1000)))
     parts = [told(await world.search(Search(query=TEXT, mode=mode, limit=11, offset=at))) for at in range(0, 154, 11)]
     assert [pair for part in parts for pair in part] == whole
+
+
+@pytest.mark.parametrize("method", list(FusionMethod))
+async def test_pages_of_every_fusion_continue_each_other(world: World, method: FusionMethod) -> None:
+    how = Fusion(method)
+    whole = told(await world.search(Search(query=TEXT, limit=1000, fusion=how)))
+    assert len(whole) == len(await world.documents())
+    parts = [told(await world.search(Search(query=TEXT, limit=11, offset=at, fusion=how))) for at in range(0, 154, 11)]
+    assert [pair for part in parts for pair in part] == whole
+
+
+async def test_a_fusion_is_the_requests_or_the_collections_and_in_the_plan(world: World) -> None:
+    chosen = (await world.search(Search(query=TEXT, fusion=Fusion(FusionMethod.RRF, 0.25)))).plan
+    assert (chosen.fusion, chosen.fusion_weight) == (FusionMethod.RRF, 0.25)
+    own = (await world.search(Search(query=TEXT))).plan
+    assert own.fusion is FusionMethod.AUTO
+    assert own.fusion_weight is not None
+    assert 0.4 < own.fusion_weight < 1
+    await world.backend.catalog.configure(world.name, {"fusion": {"method": "minmax", "weight": 1}})
+    by_meaning = await world.search(Search(query=TEXT))
+    assert (by_meaning.plan.fusion, by_meaning.plan.fusion_weight) == (FusionMethod.MINMAX, 1.0)
+    alone = await world.search(Search(query=TEXT, mode=Mode.SEMANTIC))
+    assert [hit.id for hit in by_meaning] == [hit.id for hit in alone]
+    assert (alone.plan.fusion, alone.plan.fusion_weight) == (None, None)
+    with pytest.raises(InvalidRequest, match="this one is semantic"):
+        Search(vector=np.ones(3, np.float32), fusion=Fusion())
+
+
+async def test_a_hybrid_search_reads_no_vectors(world: World) -> None:
+    world.index.calls.clear()
+    await world.search(Search(query=TEXT))
+    assert world.index.calls["vectors"] == 0
+    assert world.index.calls["nearest"] == world.index.calls["lexical"] == 1
 
 
 async def test_the_plan_tells_what_was_done(open_one: Open) -> None:

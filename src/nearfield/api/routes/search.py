@@ -12,6 +12,7 @@ from nearfield.api.limits import check_window
 from nearfield.api.reading import JsonRoute, json_response
 from nearfield.api.state import Running, read_filter
 from nearfield.domain.facets import FacetScope, read_facets
+from nearfield.domain.fusion_json import fusion_from_json
 from nearfield.domain.hits import Answer
 from nearfield.domain.ordering import read_group_by, read_sort
 from nearfield.domain.plans import Mode
@@ -48,6 +49,7 @@ def read_search(body: SearchBody, settings: Settings) -> Search:
         mode=None if body.mode is None else Mode(body.mode),
         exact=body.exact,
         effort=body.ef,
+        fusion=None if body.fusion is None else fusion_from_json(body.fusion),
         min_seq=body.min_seq,
         cursor=body.cursor,
         explain=body.explain,
