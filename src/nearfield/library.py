@@ -8,6 +8,7 @@ import inspect
 import threading
 from collections.abc import Mapping
 from concurrent.futures import CancelledError
+from dataclasses import fields as parts_of
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from nearfield.domain.facets import FacetScope, read_facets
 from nearfield.domain.filter_json import parse_json
 from nearfield.domain.filter_text import parse_text
 from nearfield.domain.fusion_json import fusion_from_json
+from nearfield.domain.highlights import Highlight
 from nearfield.domain.judgments import Judgment
 from nearfield.domain.ordering import read_group_by, read_sort
 from nearfield.domain.plans import Mode
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from nearfield.domain.hits import Answer
     from nearfield.domain.judgments import Evaluation, JudgedSet
     from nearfield.domain.reports import CheckReport, CollectionStatus, ImportProgress, ImportReport, UpsertResult
+    from nearfield.domain.suggestions import Suggestion
     from nearfield.quality.feedback import Learnt
     from nearfield.wiring import Backend
 
@@ -295,6 +298,7 @@ class CollectionHandle:
         group_by: str | Mapping[str, Any] | None = None,
         understand: bool | Mapping[str, bool] | None = None,
         fusion: Mapping[str, Any] | str | None = None,
+        highlight: bool | Mapping[str, Any] = False,
     ) -> Answer:
         """Find documents by meaning and words. Iterate over the answer for its hits, best first; `plan` tells how.
 
@@ -311,6 +315,8 @@ class CollectionHandle:
         Without query and vector, what passes `where` is listed.
         fusion: how meaning and words are put together, `{"method": "rrf", "weight": 0.5}` or a method's name; the
         collection's way when absent.
+        highlight: show which words matched; True, or any of `{"fields": [...], "pre": "<em>", "post": "</em>",
+        "length": 200}`.
         Always min(limit, matching documents) hits. Raises InvalidRequest, InvalidFilter, InvalidCursor, CursorExpired.
         """
         ask = question(
@@ -331,6 +337,7 @@ class CollectionHandle:
             group_by=group_by,
             understand=understand,
             fusion=fusion,
+            highlight=highlight,
         )
         return self._loop.run(self._backend.searches.search(self.name, replace(ask, min_seq=self._written_seq)))
 
@@ -366,6 +373,15 @@ class CollectionHandle:
             explain=explain,
         )
         return self._loop.run(self._backend.searches.similar(self.name, ask))
+
+    def suggest(self, typed: str, *, limit: int = 10) -> list[Suggestion]:
+        """Complete what is typed into a search box, from titles and from queries asked before, the best first.
+
+        Typing errors are forgiven. The first call waits until the titles are read: some 20 s for 100,000 documents.
+        """
+        return list(
+            self._loop.run(self._backend.suggester.suggest(self.name, typed, limit=limit, wait=True)).suggestions
+        )
 
     def import_files(
         self,
@@ -505,6 +521,7 @@ def question(
     group_by: str | Mapping[str, Any] | None = None,
     understand: bool | Mapping[str, bool] | None = None,
     fusion: Mapping[str, Any] | str | None = None,
+    highlight: bool | Mapping[str, Any] = False,
 ) -> Search:
     """What `CollectionHandle.search` asks. Raises InvalidRequest, InvalidFilter, InvalidVector."""
     return Search(
@@ -525,6 +542,7 @@ def question(
         group_by=read_group_by(group_by),
         understand=kinds_to_read(understand),
         fusion=None if fusion is None else fusion_from_json(fusion),
+        highlight=parse_highlight(highlight),
     )
 
 
@@ -539,7 +557,7 @@ def configuration(options: Mapping[str, Any]) -> Search:
 
 _SET_BY_EVALUATION = (
     *("query", "vector", "limit", "offset", "cursor", "explain"),
-    *("sort", "facets", "facet_scope", "group_by"),
+    *("sort", "facets", "facet_scope", "group_by", "highlight"),
 )
 
 
@@ -579,6 +597,17 @@ async def anext_or_none(documents: Any) -> StoredDocument | None:
 def parse_where(where: Where) -> Filter:
     """A filter from either spelling. Raises InvalidFilter."""
     return parse_text(where) if isinstance(where, str) else parse_json(where)
+
+
+def parse_highlight(given: bool | Mapping[str, Any]) -> Highlight | None:
+    """Raises InvalidRequest naming what there is."""
+    if isinstance(given, bool):
+        return Highlight() if given else None
+    known = [one.name for one in parts_of(Highlight)]
+    for name in given:
+        if name not in known:
+            raise InvalidRequest(f"highlight: {unknown_name('key', name, known)}", field=f"highlight.{name}")
+    return Highlight(**{**given, "fields": _several(given.get("fields", ()))})
 
 
 def parse_mode(mode: Mode | str) -> Mode:

@@ -25,14 +25,18 @@ from nearfield.domain.errors import (
 from nearfield.domain.queries import Search
 from nearfield.domain.schema import GIVEN_VECTORS, IndexKind
 from nearfield.indexing.catalog import Catalog
+from nearfield.indexing.chunking import Chunker
 from nearfield.indexing.documents import Documents
 from nearfield.indexing.generations import Generations
 from nearfield.quality.feedback import Feedback
 from nearfield.quality.impressions import Impressions
 from nearfield.quality.service import Quality
+from nearfield.search.completions import PastQueries
 from nearfield.search.cursors import Cursors
+from nearfield.search.highlight import Highlighter
 from nearfield.search.lexicons import Lexicons
 from nearfield.search.service import SearchService
+from nearfield.search.suggest import Suggester
 from nearfield.search.understanding import Understanding
 from nearfield.search.wording import Wording
 from nearfield.sources.files import open_source
@@ -214,6 +218,7 @@ class Backend:
     catalog: Catalog
     documents: Documents
     searches: SearchService
+    suggester: Suggester
     embedders: EmbedderPool
     generations: Generations
     quality: Quality
@@ -301,6 +306,8 @@ async def open_backend(settings: Settings) -> Backend:
         stack.push_async_callback(impressions.close)
         understanding = Understanding(lexicons, partial(datetime.now, UTC))
         stack.push_async_callback(understanding.close)
+        past = PastQueries()
+        suggester = Suggester(generations, catalog.get, lexicons, past)
         searches = SearchService(
             store,
             generations,
@@ -310,12 +317,24 @@ async def open_backend(settings: Settings) -> Backend:
             cursors=Cursors(budget_bytes=settings.cursor_bytes, idle_s=settings.cursor_idle_s),
             shown=impressions.note,
             readers=(understanding.reader, *Wording(lexicons).readers()),
+            past=past,
+            highlighter=Highlighter(lambda embedder, text: Chunker(embedder).split([text])[0]),
         )
         stack.push_async_callback(searches.close)
         quality = Quality(store, catalog.get, partial(searches.search, recorded=False))
         feedback = Feedback(store, catalog.get, impressions)
         return Backend(
-            settings, store, catalog, documents, searches, embedders, generations, quality, feedback, stack.pop_all()
+            settings,
+            store,
+            catalog,
+            documents,
+            searches,
+            suggester,
+            embedders,
+            generations,
+            quality,
+            feedback,
+            stack.pop_all(),
         )
     raise AssertionError
 

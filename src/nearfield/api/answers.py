@@ -6,7 +6,7 @@ golden answer is read back through its model.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -170,6 +170,13 @@ class ExplainAnswer(_Answer):
     stages: list[StageAnswer]
 
 
+class HighlightsAnswer(_Answer):
+    """HTML-escaped but for the marks. fields: those in which a word matched. passage: the best part of the document."""
+
+    fields: dict[str, str]
+    passage: str
+
+
 class HitAnswer(_Answer):
     """score: 0 to 1. passage: the best passage's number, 0-based, of a document of several. explain: where asked."""
 
@@ -177,6 +184,7 @@ class HitAnswer(_Answer):
     score: float
     document: dict[str, Any]
     passage: int | None = None
+    highlights: HighlightsAnswer | None = None
     explain: list[PartAnswer] | None = None
     group: Any = None
     members: list[HitAnswer] | None = None
@@ -268,6 +276,21 @@ class SearchAnswer(_Answer):
     took_ms: float
     request_id: str
     understood: UnderstoodAnswer | None = None
+
+
+class SuggestionAnswer(_Answer):
+    """count: how often the query was asked, or documents of that title."""
+
+    text: str
+    kind: Literal["query", "title"]
+    count: int
+
+
+class SuggestAnswer(_Answer):
+    """The best first. ready: false while the titles are still being read, and only queries are known."""
+
+    suggestions: list[SuggestionAnswer]
+    ready: bool
 
 
 class EmbeddingAnswer(_Answer):
@@ -408,6 +431,8 @@ def _hit_json(hit: Hit, fields: Sequence[str] | None) -> dict[str, Any]:
     told: dict[str, Any] = {"id": hit.id, "score": hit.score, "document": body}
     if hit.passage is not None:
         told["passage"] = hit.passage
+    if hit.highlights is not None:
+        told["highlights"] = {"fields": hit.highlights.fields, "passage": hit.highlights.passage}
     if hit.parts:
         told["explain"] = [part_json(part) for part in hit.parts]
     if hit.members is not None:

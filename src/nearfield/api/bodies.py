@@ -74,6 +74,15 @@ Understand = Annotated[
 ]
 
 
+class HighlightBody(_Body):
+    """How matched words are shown."""
+
+    fields: list[str] = Field([], description="Fields to mark; those of the template when empty.", max_length=256)
+    pre: str = Field("<em>", description="Put before each match, as it is.")
+    post: str = Field("</em>", description="Put after each match, as it is.")
+    length: int = Field(200, description="Characters shown of a field or passage, without marks.")
+
+
 class SearchBody(_Body):
     """A question to one collection: `query`, in words, or `vector`. With neither, what passes `filter` is listed."""
 
@@ -118,6 +127,7 @@ class SearchBody(_Body):
     understand: Understand = None
     fields: Projection = None
     typos: bool = Field(True, description="Forgive typing errors in words that no document holds.")
+    highlight: bool | HighlightBody = Field(False, description="Show which words matched, and the best passage.")
 
 
 class SimilarBody(_Body):

@@ -163,6 +163,21 @@ def search(
 
 
 @app.command()
+def suggest(
+    name: Name,
+    typed: Annotated[str, typer.Argument(metavar="TYPED", help="The beginning of a query.")],
+    limit: Annotated[int, typer.Option(metavar="N", help="Suggestions wanted, 1 to 100.")] = 10,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Complete a query from the titles of documents."""
+    from nearfield.cli import suggesting
+    from nearfield.cli.terminal import Terminal
+
+    suggesting.suggest(name, typed, limit, data, Terminal(as_json=json))
+
+
+@app.command()
 def serve(
     host: Annotated[
         str | None, typer.Option(metavar="H", help="Address; any but loopback needs API keys (default: 127.0.0.1).")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nearfield.domain.documents import Float32Array, Int64Array
     from nearfield.domain.explanations import Explanation, Part
     from nearfield.domain.facets import FacetCounts
+    from nearfield.domain.highlights import Highlights
     from nearfield.domain.plans import Plan
     from nearfield.domain.understood import Understood
 
@@ -40,6 +41,7 @@ class Hit:
     parts: what each stage had to do with the score, where `explain` is asked; they add up to it.
     group, members: where hits are grouped, the value they share, and others of the group, best first; members is None
     where they are not.
+    highlights: which words matched, where `highlight` is asked.
     """
 
     id: str
@@ -49,6 +51,7 @@ class Hit:
     parts: tuple[Part, ...] = ()
     group: Any = None
     members: tuple[Hit, ...] | None = None
+    highlights: Highlights | None = None
 
     def with_group(self, group: Any, members: tuple[Hit, ...]) -> Hit:
         """The same hit as the best of a group."""

@@ -82,7 +82,15 @@ def terms(text: str, language: str = ENGLISH) -> list[str]:
     """
     if language in (ENGLISH, NONE):
         return stems(words_of(text), language)
-    return [fold(stem) for stem in stems(WORD.findall(unicodedata.normalize("NFC", text).lower()), language)]
+    return terms_of(WORD.findall(unicodedata.normalize("NFC", text).lower()), language)
+
+
+def terms_of(words: Sequence[str], language: str = ENGLISH) -> list[str]:
+    """What each word of a text is compared as, in order."""
+    if language in (ENGLISH, NONE):
+        return stems([fold(word) for word in words], language)
+    lowered = [unicodedata.normalize("NFC", word).lower() for word in words]
+    return [fold(stem) for stem in stems(lowered, language)]
 
 
 _mine = threading.local()

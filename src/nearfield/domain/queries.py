@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nearfield.domain.facets import Facet
     from nearfield.domain.filters import Filter
     from nearfield.domain.fusion import Fusion
+    from nearfield.domain.highlights import Highlight
     from nearfield.domain.ordering import GroupBy, SortKey
     from nearfield.domain.understood import PartKind
 
@@ -39,6 +40,7 @@ class Search:
     explain: tell what each stage did.
     typos: forgive typing errors in words that no document holds.
     understand: kinds of constraints read from the query; None for all of them in a hybrid search, and else none.
+    typos: forgive typing errors in words that no document holds. highlight: show which words matched, and where.
     Raises InvalidRequest naming the field.
     """
 
@@ -60,6 +62,7 @@ class Search:
     group_by: GroupBy | None = None
     understand: frozenset[PartKind] | None = None
     fusion: Fusion | None = None
+    highlight: Highlight | None = None
 
     def __post_init__(self) -> None:
         if self.query is not None and self.vector is not None:

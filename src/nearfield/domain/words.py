@@ -27,7 +27,8 @@ _SINGLE: Final = {
     "ł": "l",
     "þ": "th",
 }
-_COMPOUND: Final = re.compile(r"[^\W_]+(?:[-._][^\W_]+)*")
+COMPOUND: Final = re.compile(r"[^\W_]+(?:[-._][^\W_]+)*")
+"""A token with what joins its parts: a model number, a file name, a hyphenated word."""
 _QUANTITY: Final = re.compile(r"[0-9]+(?:[.][0-9]+)+[^\W\d_]*\Z")
 _MIXED: Final = re.compile(r"(?=[0-9]*[^\W\d_])(?=[^\W\d_]*[0-9])[^\W_]+\Z")
 SHORTEST_IDENTIFIER: Final = 3  # letters and digits
@@ -71,7 +72,7 @@ def identifiers(text: str) -> Iterator[str]:
     digit and an inner `-`, `.` or `_`, or two parts of letters one of which is short. Numbers with a decimal point
     ("3.5mm") are quantities and do not.
     """
-    for found in _COMPOUND.finditer(fold(text)):
+    for found in COMPOUND.finditer(fold(text)):
         token = found[0]
         if _is_identifier(token) and SHORTEST_IDENTIFIER <= len(joined := join(token)) <= LONGEST_IDENTIFIER:
             yield joined

@@ -11,6 +11,7 @@ from nearfield.domain.languages import NONE
 from nearfield.domain.rows import row_of
 from nearfield.domain.schema import FieldType
 from nearfield.domain.words import identifiers, is_mixed, words_of
+from nearfield.search.completions import Titles
 from nearfield.search.spelling import Speller
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Lexicon:
     """Words in the longest key of `names`."""
     sorted_identifiers: Sequence[str] = ()
     speller: Speller = field(default_factory=lambda: Speller.of({}, NONE))
+    completions: Titles = field(default_factory=lambda: Titles.of({}))
 
     def identifiers_from(self, prefix: str, *, most: int) -> list[str]:
         """Known identifiers that begin with a folded, joined prefix, the most frequent first; ties by spelling."""
@@ -144,6 +146,7 @@ class Gathering:
             longest_name=max((key.count(" ") + 1 for key in names), default=0),
             sorted_identifiers=sorted(self._identifiers),
             speller=Speller.of(frequency, self._spec.search.language),
+            completions=Titles.of(titles),
         )
 
     def _take(self, document: StoredDocument) -> None:

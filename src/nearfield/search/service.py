@@ -41,10 +41,13 @@ if TYPE_CHECKING:
     from nearfield.domain.queries import Similar
     from nearfield.protocols.live import LiveIndex, LiveIndexes
     from nearfield.protocols.store import Store
+    from nearfield.search.completions import PastQueries
     from nearfield.search.cursors import Cursors
+    from nearfield.search.highlight import Highlighter
     from nearfield.search.ranked import Ranked
     from nearfield.search.work import Reader, Stage
 
+PAGE = 50  # hits; who asks for more is no person at a search box, whose queries others may be offered
 SPARE = 4  # candidates beyond what is wanted, for documents deleted since they were indexed
 UNLIKE_WEIGHT = 0.5
 CANCELLED = 1e-6  # of an example's length: what is left then is rounding, and points nowhere
@@ -68,12 +71,15 @@ class SearchService:
         readers: Sequence[Reader] = (),
         stages: Sequence[Stage] = (),
         shown: Callable[[Collection, Search, Answer], str] | None = None,
+        highlighter: Highlighter | None = None,
+        past: PastQueries | None = None,
     ) -> None:
         self._store, self._indexes, self._collection = store, indexes, collection
         self._search_timeout_s, self._wait_timeout_s = search_timeout_s, wait_timeout_s
         self._cursors = cursors
         self._readers, self._stages = tuple(readers), tuple(stages)
         self._shown = shown
+        self._highlighter, self._past = highlighter, past
         self._selectivity = Selectivity(store)
 
     async def close(self) -> None:
@@ -106,6 +112,8 @@ class SearchService:
             answer = await self._answer(work)
         if collection.spec.events and recorded and ask.query is not None and self._shown is not None:
             answer = replace(answer, search_id=self._shown(collection, ask, answer))
+        if self._past is not None and recorded and ask.query is not None and answer.hits and ask.limit <= PAGE:
+            self._past.note(collection.id, ask.query)
         return answer
 
     async def similar(self, name: str, ask: Similar) -> Answer:
@@ -171,7 +179,7 @@ class SearchService:
             if work.trace is not None:
                 frozen.traces.append((0, work.trace))
             cursor = self._freeze(frozen, place)
-        return _answer(work, page.hits, told, cursor)
+        return _answer(work, await self._marked(work, page.hits), told, cursor)
 
     async def _whole(self, work: Work, ask: Search) -> Answer:
         """An answer that needs the values of all candidates: sorted, counted or grouped."""
@@ -192,7 +200,7 @@ class SearchService:
             page = await self._cut(work, frozen, ask.offset)
         told = plan_of(work)
         cursor = None if page.next is None else self._freeze(frozen, page.next)
-        return replace(_answer(work, page.hits, told, cursor), facets=facets)
+        return replace(_answer(work, await self._marked(work, page.hits), told, cursor), facets=facets)
 
     async def _cut(self, work: Work, frozen: Frozen, place: int) -> Page:
         group = work.ask.group_by if isinstance(work.ask, Search) else None
@@ -240,7 +248,14 @@ class SearchService:
             page = await self._cut(work, frozen, place)
         following = None if page.next is None else self._cursors.move(cursor, page.next)
         work.trace = frozen.trace_at(place)
-        return _answer(work, page.hits, plan_of(work), following)
+        return _answer(work, await self._marked(work, page.hits), plan_of(work), following)
+
+    async def _marked(self, work: Work, hits: Sequence[Hit]) -> Sequence[Hit]:
+        asked = work.ask.highlight if isinstance(work.ask, Search) else None
+        if asked is None or self._highlighter is None or not hits:
+            return hits
+        with timed(work.trace, "highlight"):
+            return await self._highlighter.mark(work, asked, hits)
 
     async def _candidates(self, work: Work) -> Ranked:
         """Retrieve and fuse, then every stage that this request asks for."""

@@ -24,6 +24,18 @@ def errors_allowed(word: str) -> int:
     return 1 if len(word) < TWO_ERRORS_FROM else 2
 
 
+def near(word: str, among: Sequence[str], allowed: int, *, most: int | None = None) -> list[tuple[int, int]]:
+    """The words that `allowed` errors or fewer lead to, as (errors, place among them), fewest first.
+
+    An error is a letter too many, missing, or another, or two neighbours swapped (optimal string alignment).
+    """
+    from rapidfuzz.distance import OSA  # noqa: PLC0415 - loaded when a word is unknown
+    from rapidfuzz.process import extract  # noqa: PLC0415
+
+    found = extract(word, among, scorer=OSA.distance, score_cutoff=allowed, limit=most)
+    return [(int(errors), place) for _, errors, place in found]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Speller:
     """Knows the words of a collection. Never changed: safe to ask from any thread.
@@ -76,17 +88,13 @@ class Speller:
         return found
 
     def _near(self, word: str, firsts: Iterable[str], allowed: int) -> str | None:
-        from rapidfuzz.distance import OSA  # noqa: PLC0415 - loaded when a word is unknown
-        from rapidfuzz.process import extract_iter  # noqa: PLC0415
-
         lengths = range(len(word) - allowed, len(word) + allowed + 1)
         best: tuple[int, int, str] | None = None
         for first in firsts:
             for length in lengths:
-                near = self.by_shape.get((length, first), ())
-                for known, errors, _ in extract_iter(word, near, scorer=OSA.distance, score_cutoff=allowed):
-                    if known == word:
-                        continue
-                    rank = (int(errors), -self.frequency[known], known)
-                    best = rank if best is None else min(best, rank)
+                words = self.by_shape.get((length, first), ())
+                for errors, place in near(word, words, allowed):
+                    if words[place] != word:
+                        rank = (errors, -self.frequency[words[place]], words[place])
+                        best = rank if best is None else min(best, rank)
         return None if best is None else best[2]

@@ -7,12 +7,13 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from nearfield.api.answers import SearchAnswer, answer_json
-from nearfield.api.bodies import SearchBody, SimilarBody
+from nearfield.api.bodies import HighlightBody, SearchBody, SimilarBody
 from nearfield.api.limits import check_window
 from nearfield.api.reading import JsonRoute, json_response
 from nearfield.api.state import Running, read_filter
 from nearfield.domain.facets import FacetScope, read_facets
 from nearfield.domain.fusion_json import fusion_from_json
+from nearfield.domain.highlights import Highlight
 from nearfield.domain.hits import Answer
 from nearfield.domain.ordering import read_group_by, read_sort
 from nearfield.domain.plans import Mode
@@ -59,6 +60,7 @@ def read_search(body: SearchBody, settings: Settings) -> Search:
         facet_scope=FacetScope(body.facet_scope),
         group_by=read_group_by(body.group_by),
         understand=kinds_to_read(body.understand),
+        highlight=_read_highlight(body.highlight),
     )
 
 
@@ -81,6 +83,12 @@ async def similar(name: str, body: SimilarBody, backend: Running) -> Response:
         explain=body.explain,
     )
     return await _response(await backend.searches.similar(name, ask), body.fields)
+
+
+def _read_highlight(given: bool | HighlightBody) -> Highlight | None:
+    if isinstance(given, bool):
+        return Highlight() if given else None
+    return Highlight(tuple(given.fields), given.pre, given.post, given.length)
 
 
 async def _response(answer: Answer, fields: list[str] | None) -> Response:
