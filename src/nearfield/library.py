@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
+from nearfield.domain.boost_json import parse_boosts
 from nearfield.domain.errors import (
     CollectionNotFound,
     InvalidDocument,
@@ -33,6 +34,9 @@ from nearfield.domain.judgments import Judgment
 from nearfield.domain.ordering import read_group_by, read_sort
 from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search, Similar
+from nearfield.domain.reranking import parse_rerank
+from nearfield.domain.rules import Rules
+from nearfield.domain.rules_json import rules_from_json
 from nearfield.domain.spec_json import field_type, spec_from_json, spec_to_json
 from nearfield.domain.spelling import unknown_name
 from nearfield.domain.understood import kinds_to_read
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from nearfield.domain.hits import Answer
     from nearfield.domain.judgments import Evaluation, JudgedSet
     from nearfield.domain.reports import CheckReport, CollectionStatus, ImportProgress, ImportReport, UpsertResult
+    from nearfield.domain.rules import RulesVersion
     from nearfield.domain.suggestions import Suggestion
     from nearfield.quality.feedback import Learnt
     from nearfield.wiring import Backend
@@ -299,6 +304,10 @@ class CollectionHandle:
         understand: bool | Mapping[str, bool] | None = None,
         fusion: Mapping[str, Any] | str | None = None,
         highlight: bool | Mapping[str, Any] = False,
+        rerank: bool | Mapping[str, Any] | None = None,
+        diversity: float = 0.0,
+        boosts: Sequence[Mapping[str, Any]] = (),
+        rules: bool = True,
     ) -> Answer:
         """Find documents by meaning and words. Iterate over the answer for its hits, best first; `plan` tells how.
 
@@ -317,6 +326,9 @@ class CollectionHandle:
         collection's way when absent.
         highlight: show which words matched; True, or any of `{"fields": [...], "pre": "<em>", "post": "</em>",
         "length": 200}`.
+        rerank: True, or {"model": folder, "depth": 50}: have the best scored again by a cross-encoder.
+        diversity: 0 to 1, how much being unlike the hits before counts. boosts: what lifts hits beside relevance,
+        [{"recency": "added", "half_life": "30d"}]. rules: whether synonyms, pins and hides are applied.
         Always min(limit, matching documents) hits. Raises InvalidRequest, InvalidFilter, InvalidCursor, CursorExpired.
         """
         ask = question(
@@ -338,6 +350,10 @@ class CollectionHandle:
             understand=understand,
             fusion=fusion,
             highlight=highlight,
+            rerank=rerank,
+            diversity=diversity,
+            boosts=boosts,
+            rules=rules,
         )
         return self._loop.run(self._backend.searches.search(self.name, replace(ask, min_seq=self._written_seq)))
 
@@ -382,6 +398,26 @@ class CollectionHandle:
         return list(
             self._loop.run(self._backend.suggester.suggest(self.name, typed, limit=limit, wait=True)).suggestions
         )
+
+    def rules(self, version: int | None = None) -> RulesVersion:
+        """The rules in force, or an earlier version; version 0 without any where none were ever written."""
+        return self._loop.run(self._backend.rules.read(self.name, version))
+
+    def set_rules(self, rules: Mapping[str, Any] | Rules) -> RulesVersion:
+        """Put rules in place of all there were, effective at once: `{"synonyms": [..], "pins": [..], "hides": [..]}`.
+
+        Raises InvalidRequest naming the place, DocumentNotFound for a pinned document that does not exist.
+        """
+        made = rules if isinstance(rules, Rules) else rules_from_json(rules)
+        return self._loop.run(self._backend.rules.write(self.name, made))
+
+    def restore_rules(self, version: int) -> RulesVersion:
+        """Write an earlier version again, as a new one."""
+        return self._loop.run(self._backend.rules.restore(self.name, version))
+
+    def rules_history(self) -> list[RulesVersion]:
+        """The versions kept, latest first; the last 100."""
+        return self._loop.run(self._backend.rules.history(self.name))
 
     def import_files(
         self,
@@ -522,6 +558,10 @@ def question(
     understand: bool | Mapping[str, bool] | None = None,
     fusion: Mapping[str, Any] | str | None = None,
     highlight: bool | Mapping[str, Any] = False,
+    rerank: bool | Mapping[str, Any] | None = None,
+    diversity: float = 0.0,
+    boosts: Sequence[Mapping[str, Any]] = (),
+    rules: bool = True,
 ) -> Search:
     """What `CollectionHandle.search` asks. Raises InvalidRequest, InvalidFilter, InvalidVector."""
     return Search(
@@ -543,6 +583,10 @@ def question(
         understand=kinds_to_read(understand),
         fusion=None if fusion is None else fusion_from_json(fusion),
         highlight=parse_highlight(highlight),
+        rerank=parse_rerank(rerank),
+        diversity=diversity,
+        boosts=parse_boosts(boosts) if boosts else (),
+        rules=rules,
     )
 
 

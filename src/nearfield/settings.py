@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from nearfield.domain.errors import InvalidSetting
 from nearfield.domain.queries import MAX_LIMIT, MAX_OFFSET
+from nearfield.domain.reranking import MAX_DEPTH
 
 PREFIX = "NEARFIELD_"
 
@@ -52,6 +53,12 @@ class Settings(BaseSettings):
         "native", description="Arithmetic of the embedder; native is bfloat16 where the processor has it."
     )
     threads: NonNegativeInt = Field(0, description="Threads of the embedder; 0 means one per core.")
+    reranker: str | None = Field(
+        None, description="Cross-encoder (a folder, `<kind>:<model>`) of searches that ask to rerank and name none."
+    )
+    rerank_depth: Annotated[int, Field(ge=0, le=MAX_DEPTH)] = Field(
+        0, description="Candidates every search has scored again unless it says otherwise; 0 means none."
+    )
     query_cache_entries: NonNegativeInt = Field(10_000, description="Query embeddings kept in memory.")
 
     host: str = Field("127.0.0.1", description="Address the service listens on; any but loopback needs api_keys.")

@@ -17,17 +17,21 @@ from filelock import FileLock, Timeout
 from nearfield.domain.errors import (
     DataDirInUse,
     EmbedderUnavailable,
+    InvalidRequest,
     InvalidSetting,
+    ModelUnknown,
     NearfieldError,
     ShuttingDown,
     UnsupportedByEngine,
 )
 from nearfield.domain.queries import Search
+from nearfield.domain.reranking import Rerank
 from nearfield.domain.schema import GIVEN_VECTORS, IndexKind
 from nearfield.indexing.catalog import Catalog
 from nearfield.indexing.chunking import Chunker
 from nearfield.indexing.documents import Documents
 from nearfield.indexing.generations import Generations
+from nearfield.protocols.reranker import FoundModel, RerankerPlace, named_kind
 from nearfield.quality.feedback import Feedback
 from nearfield.quality.impressions import Impressions
 from nearfield.quality.service import Quality
@@ -35,27 +39,34 @@ from nearfield.search.completions import PastQueries
 from nearfield.search.cursors import Cursors
 from nearfield.search.highlight import Highlighter
 from nearfield.search.lexicons import Lexicons
+from nearfield.search.rerank import Reranking
+from nearfield.search.rulebook import RuleBook
 from nearfield.search.service import SearchService
+from nearfield.search.stages import reordering, rules_reader
 from nearfield.search.suggest import Suggester
 from nearfield.search.understanding import Understanding
 from nearfield.search.wording import Wording
 from nearfield.sources.files import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from nearfield.models.shelf import Shelf, ShelfEntry
     from nearfield.models.source import Transfer
     from nearfield.protocols.embedder import Embedder
     from nearfield.protocols.engine import EngineCapabilities, VectorEngine
+    from nearfield.protocols.reranker import Reranker, RerankerKind
     from nearfield.protocols.source import Source
     from nearfield.protocols.store import Store
+    from nearfield.search.work import Work
     from nearfield.settings import Settings
 
 log = logging.getLogger("nearfield")
 
 ENGINE_GROUP = "nearfield.engines"
+MAX_RERANKERS = 4  # each holds its weights in memory, and any search may name one
+RERANKER_GROUP = "nearfield.rerankers"
 SENTENCE_TRANSFORMERS_PREFIX = "sentence-transformers:"
 
 
@@ -208,6 +219,78 @@ def open_files(paths: Iterable[str | Path]) -> list[Source]:
     return [open_source(path) for path in paths]
 
 
+# -- rerankers ---------------------------------------------------------------------------------------------------------
+class RerankerPool:
+    """One reranker per name, shared by every search."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._rerankers: dict[str, Reranker] = {}
+        self._lock = asyncio.Lock()
+
+    async def get(self, name: str) -> Reranker:
+        """Build a reranker when first asked for. Raises ModelUnknown, InvalidFile, MissingDependency."""
+        found = self._rerankers.get(name)
+        if found is None:
+            async with self._lock:
+                if name not in self._rerankers:
+                    if len(self._rerankers) == MAX_RERANKERS:
+                        raise InvalidRequest(
+                            f"{MAX_RERANKERS} rerankers are open: {', '.join(self._rerankers)}; use one of them",
+                            field="rerank.model",
+                        )
+                    self._rerankers[name] = await asyncio.to_thread(build_reranker, name, self._settings)
+                found = self._rerankers[name]
+        return found
+
+    async def close(self) -> None:
+        for reranker in self._rerankers.values():
+            await reranker.close()
+
+
+def build_reranker(name: str, settings: Settings) -> Reranker:
+    """The reranker of a name: a folder of a cross-encoder, or `<entry point>:<model>`. Blocks.
+
+    Raises ModelUnknown, InvalidFile, MissingDependency.
+    """
+    kind, model = named_kind(name)
+    place = RerankerPlace(
+        find=partial(_cross_encoder_files, settings),
+        runtime=settings.runtime,
+        precision=settings.precision,
+        threads=settings.threads,
+        cache_dir=settings.models_dir / "compiled",
+    )
+    if kind is None:
+        from nearfield.rerankers.cross_encoder import CrossEncoder
+
+        return CrossEncoder.open(model, place)
+    found = {entry.name: entry for entry in entry_points(group=RERANKER_GROUP)}
+    if kind not in found:
+        installed = ", ".join(sorted(found)) or "none"
+        raise ModelUnknown(f"no reranker kind {kind!r} is installed; installed: {installed}", field="rerank.model")
+    loaded: RerankerKind = found[kind].load()
+    return loaded.open(model, place)
+
+
+def _cross_encoder_files(settings: Settings, name: str) -> FoundModel:
+    """A model's folder. Raises ModelUnknown."""
+    try:
+        weights = model_shelf(settings).weights(name)
+    except ModelUnknown as exc:
+        raise ModelUnknown(
+            f"no reranker {name!r}: expected the folder of a cross-encoder, with model.onnx, tokenizer.json and "
+            "config.json in it",
+            field="rerank.model",
+        ) from exc
+    return FoundModel(weights.name, weights.folder, weights.digest)
+
+
+def _passages(work: Work, texts: Sequence[str]) -> list[list[str]]:
+    """Texts cut as they were when they were embedded."""
+    return Chunker(work.live.embedder).split(texts)
+
+
 # -- the whole ---------------------------------------------------------------------------------------------------------
 @dataclass(slots=True, eq=False)
 class Backend:
@@ -219,6 +302,7 @@ class Backend:
     documents: Documents
     searches: SearchService
     suggester: Suggester
+    rules: RuleBook
     embedders: EmbedderPool
     generations: Generations
     quality: Quality
@@ -308,6 +392,14 @@ async def open_backend(settings: Settings) -> Backend:
         stack.push_async_callback(understanding.close)
         past = PastQueries()
         suggester = Suggester(generations, catalog.get, lexicons, past)
+        rules, rerankers = RuleBook(store, catalog.get), RerankerPool(settings)
+        stack.push_async_callback(rerankers.close)
+        reranking = Reranking(
+            rerankers.get,
+            settings.reranker,
+            Rerank(depth=settings.rerank_depth) if settings.rerank_depth else None,
+            _passages,
+        )
         searches = SearchService(
             store,
             generations,
@@ -315,10 +407,11 @@ async def open_backend(settings: Settings) -> Backend:
             search_timeout_s=settings.search_timeout_s,
             wait_timeout_s=settings.wait_timeout_s,
             cursors=Cursors(budget_bytes=settings.cursor_bytes, idle_s=settings.cursor_idle_s),
+            stages=reordering(reranking),
             shown=impressions.note,
-            readers=(understanding.reader, *Wording(lexicons).readers()),
             past=past,
             highlighter=Highlighter(lambda embedder, text: Chunker(embedder).split([text])[0]),
+            readers=(understanding.reader, *Wording(lexicons).readers(), rules_reader(rules)),
         )
         stack.push_async_callback(searches.close)
         quality = Quality(store, catalog.get, partial(searches.search, recorded=False))
@@ -330,6 +423,7 @@ async def open_backend(settings: Settings) -> Backend:
             documents,
             searches,
             suggester,
+            rules,
             embedders,
             generations,
             quality,

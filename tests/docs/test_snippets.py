@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.docs.pages import PROJECT, blocks, check_setup_line, run_page
+from tests.reference.small_cross_encoder import build
 
 from nearfield.domain.errors import ModelUnreachable
 from nearfield.settings import load_settings
@@ -42,6 +43,8 @@ def test_the_snippets_of_a_page(page: Path, monkeypatch: pytest.MonkeyPatch) -> 
     else:
         monkeypatch.setenv("NEARFIELD_ENVIRONMENT", "test")
         monkeypatch.setenv("NEARFIELD_EMBEDDER", "hashing")
+    if page.name == "rerank.md":
+        build(Path("my-cross-encoder"), ["desk lamp with a holder and two drawers"])
     assert run_page(page) > 0
 
 

@@ -6,6 +6,7 @@ golden answer is read back through its model.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from nearfield.api.bodies import CollectionSchema, FusionSchema, IndexSchema, SearchSchema
 from nearfield.domain.fusion import FusionMethod  # noqa: TC001 - pydantic reads it
 from nearfield.domain.plans import Access, Mode  # noqa: TC001 - pydantic reads them
+from nearfield.domain.rules_json import rules_to_json
 from nearfield.domain.spec_json import spec_to_json
 from nearfield.domain.understood import PartKind, understood_to_json
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from nearfield.domain.hits import Answer, Hit
     from nearfield.domain.plans import Plan
     from nearfield.domain.reports import CollectionStatus
+    from nearfield.domain.rules import RulesVersion
 
 STANDS_STILL = "indexing stands still; the service's log says why"
 
@@ -293,6 +296,34 @@ class SuggestAnswer(_Answer):
     ready: bool
 
 
+class RulesAnswer(_Answer):
+    """version: rises with each write; 0 where none were ever written. written_at: ISO 8601, UTC."""
+
+    version: int
+    written_at: str | None
+    restored_from: int | None
+    synonyms: list[dict[str, Any]]
+    pins: list[dict[str, Any]]
+    hides: list[dict[str, Any]]
+
+
+class RulesVersionAnswer(_Answer):
+    """How many rules of each kind a version holds."""
+
+    version: int
+    written_at: str | None
+    restored_from: int | None
+    synonyms: int
+    pins: int
+    hides: int
+
+
+class RulesHistoryAnswer(_Answer):
+    """Latest first."""
+
+    versions: list[RulesVersionAnswer]
+
+
 class EmbeddingAnswer(_Answer):
     """embedding: numbers, or base64 of little-endian float32."""
 
@@ -365,6 +396,27 @@ def rejection_json(rejection: Rejection) -> dict[str, Any]:
     """A RejectionAnswer."""
     told: dict[str, Any] = {"line": rejection.line, "code": rejection.code, "detail": rejection.detail}
     return told if rejection.id is None else told | {"id": rejection.id}
+
+
+def rules_json(version: RulesVersion) -> dict[str, Any]:
+    """A RulesAnswer."""
+    return _version_json(version) | rules_to_json(version.rules)
+
+
+def rules_history_json(versions: Sequence[RulesVersion]) -> dict[str, Any]:
+    """A RulesHistoryAnswer."""
+    return {
+        "versions": [
+            _version_json(one)
+            | {"synonyms": len(one.rules.synonyms), "pins": len(one.rules.pins), "hides": len(one.rules.hides)}
+            for one in versions
+        ]
+    }
+
+
+def _version_json(one: RulesVersion) -> dict[str, Any]:
+    written_at = None if not one.written_us else datetime.fromtimestamp(one.written_us / 1e6, UTC).isoformat()
+    return {"version": one.version, "written_at": written_at, "restored_from": one.restored_from}
 
 
 def document_json(document: StoredDocument) -> dict[str, Any]:

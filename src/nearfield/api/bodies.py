@@ -83,6 +83,14 @@ class HighlightBody(_Body):
     length: int = Field(200, description="Characters shown of a field or passage, without marks.")
 
 
+class RerankSchema(_Body):
+    """How the best candidates are scored again."""
+
+    model: str | None = Field(None, description="A cross-encoder's folder, or `<kind>:<model>`.", min_length=1)
+    depth: int = Field(50, ge=1, le=200, description="Candidates scored again.")
+    weight: float = Field(1.0, ge=0, le=1, description="The share of the new score; the rest is the one before.")
+
+
 class SearchBody(_Body):
     """A question to one collection: `query`, in words, or `vector`. With neither, what passes `filter` is listed."""
 
@@ -125,6 +133,17 @@ class SearchBody(_Body):
         examples=[{"field": "sku", "limit": 3}],
     )
     understand: Understand = None
+    rerank: bool | RerankSchema | None = Field(
+        None, description="Have the best candidates scored again by a cross-encoder; the service's own way when absent."
+    )
+    diversity: float = Field(0.0, ge=0, le=1, description="How much being unlike the hits before counts (MMR).")
+    boosts: list[dict[str, Any]] = Field(
+        [],
+        max_length=16,
+        description="What lifts or lowers hits beside their relevance.",
+        examples=[[{"recency": "added", "half_life": "30d"}, {"where": "in_stock = true", "factor": 2}]],
+    )
+    rules: bool = Field(True, description="Apply the collection's synonyms, pins and hides.")
     fields: Projection = None
     typos: bool = Field(True, description="Forgive typing errors in words that no document holds.")
     highlight: bool | HighlightBody = Field(False, description="Show which words matched, and the best passage.")
@@ -224,3 +243,41 @@ class CollectionChanges(_Body):
     fusion: FusionSchema | None = Field(None, description=FUSION_TOLD)
     search: SearchSchema | None = Field(None, description=f"{SEARCH_TOLD} The index is built again where it differs.")
     events: bool | None = Field(None, description=EVENTS_TOLD)
+
+
+class SynonymsSchema(_Body):
+    """`words` that mean the same, or `from` phrases that bring those of `to`."""
+
+    words: list[str] | None = Field(None, description="Phrases that mean the same.", examples=[["tv", "television"]])
+    from_: list[str] | None = Field(None, alias="from", description="Phrases that bring those of `to`.")
+    to: list[str] | None = Field(None, description="Phrases that are brought, without the way back.")
+
+
+class HideSchema(_Body):
+    """Documents that are no hits of some searches."""
+
+    ids: list[str] = Field(description="Documents.", min_length=1, max_length=100)
+    query: str | None = Field(None, description="Which searches: those of this query; any search when absent.")
+    when: Literal["is", "prefix", "contains", "always"] | None = Field(
+        None, description="How the query is compared; `is` when absent."
+    )
+
+
+class PinSchema(HideSchema):
+    """Documents at fixed places of some searches."""
+
+    at: int = Field(1, ge=1, le=1_000, description="The place of the first of them, from 1.")
+
+
+class RulesSchema(_Body):
+    """All rules of a collection. Documents the request; the domain reads it."""
+
+    synonyms: list[SynonymsSchema] = []
+    pins: list[PinSchema] = []
+    hides: list[HideSchema] = []
+
+
+class RestoreBody(_Body):
+    """Which version to write again."""
+
+    version: int = Field(description="A version that the history tells.", ge=1)

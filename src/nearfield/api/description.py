@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from nearfield.api.access import OPEN
 from nearfield.api.answers import ProblemAnswer
-from nearfield.api.bodies import CollectionChanges, CollectionSchema
+from nearfield.api.bodies import CollectionChanges, CollectionSchema, RulesSchema
 from nearfield.api.problems import MEDIA_TYPE
 
 if TYPE_CHECKING:
@@ -56,7 +56,12 @@ def openapi(app: FastAPI) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     _, extra = models_json_schema(
-        [(ProblemAnswer, "serialization"), (CollectionSchema, "validation"), (CollectionChanges, "validation")],
+        [
+            (ProblemAnswer, "serialization"),
+            (CollectionSchema, "validation"),
+            (CollectionChanges, "validation"),
+            (RulesSchema, "validation"),
+        ],
         ref_template="#/components/schemas/{model}",
     )
     schemas.update(extra["$defs"])

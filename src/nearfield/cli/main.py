@@ -25,6 +25,8 @@ models = typer.Typer(help="The models known by name: which are here, and fetchin
 app.add_typer(models, name="model")
 judging = typer.Typer(help="What people judged: the judgments a collection is measured by.", no_args_is_help=True)
 app.add_typer(judging, name="judgments")
+ruling = typer.Typer(help="Synonyms, and documents pinned or hidden by query.", no_args_is_help=True)
+app.add_typer(ruling, name="rules")
 
 Data = Annotated[
     Path | None,
@@ -148,6 +150,17 @@ def search(
         bool | None,
         typer.Option("--understand/--no-understand", help="Read constraints from the query (default: in hybrid)."),
     ] = None,
+    rerank: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Score the best again by this cross-encoder, a folder.")
+    ] = None,
+    diversity: Annotated[
+        float, typer.Option(metavar="X", help="0 to 1: how much being unlike the hits before counts.")
+    ] = 0.0,
+    boost: Annotated[
+        list[str] | None,
+        typer.Option("--boost", metavar="JSON", help='Lift hits: \'{"recency": "added", "half_life": "30d"}\'.'),
+    ] = None,
+    rules: Annotated[bool, typer.Option("--rules/--no-rules", help="Apply synonyms, pins and hides.")] = True,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for changes not yet indexed.")] = True,
     data: Data = None,
     json: Json = False,
@@ -158,7 +171,9 @@ def search(
     from nearfield.domain.fusion_json import fusion_from_text
 
     way = None if fusion is None else fusion_from_text(fusion)
-    ask = searching.Ask(name, query, where, limit, mode, exact, typos, wait, understand, way)
+    boosts = tuple(boost or ())
+    asked = (name, query, where, limit, mode, exact, typos, wait, understand, way, rerank, diversity, boosts, rules)
+    ask = searching.Ask(*asked)
     searching.search(ask, data, Terminal(as_json=json))
 
 
@@ -355,6 +370,57 @@ def engines(json: Json = False) -> None:
     from nearfield.cli.terminal import Terminal
 
     about.engines(Terminal(as_json=json))
+
+
+@ruling.command("show")
+def _rules_show(
+    name: Name,
+    version: Annotated[int | None, typer.Option(metavar="N", help="An earlier version.")] = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Print the rules in force, as JSON that `put` reads."""
+    from nearfield.cli import ruling as command
+    from nearfield.cli.terminal import Terminal
+
+    command.show(name, version, data, Terminal(as_json=json))
+
+
+@ruling.command("put")
+def _rules_put(
+    name: Name,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON with synonyms, pins and hides.")],
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Put the rules of a file in place of all there were."""
+    from nearfield.cli import ruling as command
+    from nearfield.cli.terminal import Terminal
+
+    command.put(name, file, data, Terminal(as_json=json))
+
+
+@ruling.command("history")
+def _rules_history(name: Name, data: Data = None, json: Json = False) -> None:
+    """List the versions kept, latest first."""
+    from nearfield.cli import ruling as command
+    from nearfield.cli.terminal import Terminal
+
+    command.history(name, data, Terminal(as_json=json))
+
+
+@ruling.command("restore")
+def _rules_restore(
+    name: Name,
+    version: Annotated[int, typer.Argument(metavar="N", help="A version that the history tells.")],
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Write an earlier version again, as a new one."""
+    from nearfield.cli import ruling as command
+    from nearfield.cli.terminal import Terminal
+
+    command.restore(name, version, data, Terminal(as_json=json))
 
 
 @models.command("list")

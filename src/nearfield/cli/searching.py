@@ -6,14 +6,17 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 from rich.text import Text
 
 from nearfield.cli.session import existing_data, fetch_model, run
 from nearfield.cli.terminal import cell, printable, table
-from nearfield.domain.errors import IndexLagging
+from nearfield.domain.boost_json import parse_boosts
+from nearfield.domain.errors import IndexLagging, InvalidRequest
 from nearfield.domain.filter_text import parse_text, to_text
 from nearfield.domain.filters import fields_of
 from nearfield.domain.queries import Search
+from nearfield.domain.reranking import Rerank
 from nearfield.domain.understood import kinds_to_read, understood_to_json
 
 if TYPE_CHECKING:
@@ -44,6 +47,10 @@ class Ask:
     wait: bool
     understand: bool | None = None
     fusion: Fusion | None = None
+    rerank: str | None = None
+    diversity: float = 0.0
+    boosts: tuple[str, ...] = ()
+    rules: bool = True
 
 
 def search(ask: Ask, data: Path | None, terminal: Terminal) -> None:
@@ -58,6 +65,10 @@ def search(ask: Ask, data: Path | None, terminal: Terminal) -> None:
         typos=ask.typos,
         fusion=ask.fusion,
         understand=kinds_to_read(ask.understand),
+        rerank=None if ask.rerank is None else Rerank(ask.rerank),
+        diversity=ask.diversity,
+        boosts=parse_boosts([_boost(text, place) for place, text in enumerate(ask.boosts)]) if ask.boosts else (),
+        rules=ask.rules,
     )
     settings = existing_data(data)
 
@@ -73,6 +84,13 @@ def search(ask: Ask, data: Path | None, terminal: Terminal) -> None:
             _show(answer, spec, sorted(fields_of(where)) if where else [], terminal)
 
     run(settings, work)
+
+
+def _boost(text: str, place: int) -> object:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as exc:
+        raise InvalidRequest(f"--boost {text[:60]!r} is no JSON: {exc}", field=f"boosts[{place}]") from exc
 
 
 async def _waited(backend: Backend, name: str, terminal: Terminal) -> int:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nearfield.domain.boosts import check_boosts
 from nearfield.domain.errors import InvalidRequest
 from nearfield.domain.facets import FacetScope
 from nearfield.domain.plans import Mode
 
 if TYPE_CHECKING:
+    from nearfield.domain.boosts import Boost
     from nearfield.domain.documents import Float32Array
     from nearfield.domain.facets import Facet
     from nearfield.domain.filters import Filter
     from nearfield.domain.fusion import Fusion
     from nearfield.domain.highlights import Highlight
     from nearfield.domain.ordering import GroupBy, SortKey
+    from nearfield.domain.reranking import Rerank
     from nearfield.domain.understood import PartKind
 
 MAX_LIMIT = 1_000
@@ -41,6 +44,9 @@ class Search:
     typos: forgive typing errors in words that no document holds.
     understand: kinds of constraints read from the query; None for all of them in a hybrid search, and else none.
     typos: forgive typing errors in words that no document holds. highlight: show which words matched, and where.
+    rerank: how to score the best again; True as the settings say, False not at all, None for the settings' own default.
+    diversity: 0 to 1, how much being unlike the hits before counts beside relevance. boosts: see `domain.boosts`.
+    rules: whether the collection's synonyms, pins and hides are applied.
     Raises InvalidRequest naming the field.
     """
 
@@ -63,6 +69,10 @@ class Search:
     understand: frozenset[PartKind] | None = None
     fusion: Fusion | None = None
     highlight: Highlight | None = None
+    rerank: Rerank | bool | None = None
+    diversity: float = 0.0
+    boosts: tuple[Boost, ...] = ()
+    rules: bool = True
 
     def __post_init__(self) -> None:
         if self.query is not None and self.vector is not None:
@@ -86,6 +96,7 @@ class Search:
             raise InvalidRequest(
                 f"fusion is of a hybrid search, and this one is {self.resolved_mode or 'a listing'}", field="fusion"
             )
+        _check_stages(self)
         check_window(self.limit, self.offset, self.cursor)
 
     @property
@@ -94,6 +105,19 @@ class Search:
         if self.query is None and self.vector is None:
             return None
         return self.mode or (Mode.SEMANTIC if self.query is None else Mode.HYBRID)
+
+
+def _check_stages(ask: Search) -> None:
+    if not 0 <= ask.diversity <= 1:
+        raise InvalidRequest(f"diversity is {ask.diversity}; expected 0 to 1", field="diversity")
+    check_boosts(ask.boosts)
+    if ask.cursor is not None:
+        return
+    if ask.rerank and ask.query is None:
+        raise InvalidRequest("rerank needs a query in words", field="rerank")
+    if ask.query is None and ask.vector is None and (ask.boosts or ask.diversity):
+        given = "boosts" if ask.boosts else "diversity"
+        raise InvalidRequest(f"{given} changes the order of relevance, which a listing has not; use sort", field=given)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

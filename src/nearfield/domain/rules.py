@@ -138,6 +138,16 @@ class RulesVersion:
     restored_from: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RulesFound:
+    """What the rules say of one search. brought: phrases added to its query. hidden: documents it must not show."""
+
+    version: int
+    pins: tuple[Pin, ...]
+    brought: tuple[str, ...]
+    hidden: int
+
+
 def words_of(text: str) -> tuple[str, ...]:
     """The words of a text, as rules compare them: compatibility forms folded (NFKC), case folded."""
     return tuple(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nearfield.domain.documents import Change, Document, Float32Array, StoredDocument, WriteReceipt
     from nearfield.domain.events import Event, Impression, QueryReport
     from nearfield.domain.judgments import Judgment, JudgmentSource
+    from nearfield.domain.rules import Rules, RulesVersion
     from nearfield.domain.schema import CollectionSpec, IndexSettings
 
 
@@ -197,6 +198,22 @@ class Store(Protocol):
 
     async def forget_events(self, collection: Collection, *, before: int) -> int:
         """Remove impressions and events from before a time (milliseconds since 1970); how many."""
+        ...
+
+    # -- rules ---------------------------------------------------------------------------------------------------
+    async def rules(self, collection: Collection, version: int | None = None) -> RulesVersion:
+        """The latest rules, or one version; version 0 with empty rules where there is none."""
+        ...
+
+    async def rules_history(self, collection: Collection) -> list[RulesVersion]:
+        """The versions kept, latest first."""
+        ...
+
+    async def put_rules(
+        self, collection: Collection, rules: Rules, *, restored_from: int | None = None, keep: int
+    ) -> RulesVersion:
+        """Put rules in place of all there were, as the next version. keep: versions kept, this one included; older ones
+        are removed. Raises CollectionNotFound when the collection was dropped."""
         ...
 
     # -- lifetime ------------------------------------------------------------------------------------------------

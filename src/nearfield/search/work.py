@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nearfield.domain.filters import Filter, Row
     from nearfield.domain.plans import Correction, Mode
     from nearfield.domain.queries import Search, Similar
+    from nearfield.domain.rules import RulesFound
     from nearfield.domain.understood import Understood
     from nearfield.protocols.live import LiveIndex
     from nearfield.search.ranked import Ranked
@@ -41,6 +42,8 @@ class Work:
     reads: fields whose values stages after the ranking need; rows: of each document, by key, where they are known.
     fusion: how a hybrid search puts both sides together. share: of meaning in it, once that is known.
     trace: None unless the request asks to explain.
+    rules: what the collection's rules say of this search, None for nothing. scored: what the reranker said, by chunk
+    key, kept for further pages.
     """
 
     ask: Search | Similar
@@ -69,6 +72,8 @@ class Work:
     trace: Trace | None = None
     started: float = field(default_factory=time.perf_counter)
     planned: Retrieval | None = None
+    rules: RulesFound | None = None
+    scored: dict[int, float] = field(default_factory=dict)
 
     @property
     def retrieval(self) -> Retrieval:

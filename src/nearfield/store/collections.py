@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, select, update
 from nearfield.domain.collections import Collection
 from nearfield.domain.errors import CollectionConflict, CollectionNotFound
 from nearfield.protocols.store import brought
-from nearfield.store import vectors
+from nearfield.store import rules, vectors
 from nearfield.store.inserts import insert_one
 from nearfield.store.records import collection_of, spec_text
 from nearfield.store.tables import (
@@ -122,5 +122,6 @@ def purge_page(conn: Connection, collection: Collection) -> bool:
     numbered = select(generations.c.id).where(generations.c.collection_id == collection_id)
     conn.execute(delete(spans).where(spans.c.generation_id.in_(numbered)))
     conn.execute(delete(generations).where(generations.c.collection_id == collection_id))
+    rules.remove(conn, collection_id)
     conn.execute(delete(collections).where(collections.c.id == collection_id))
     return False

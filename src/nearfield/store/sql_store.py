@@ -16,6 +16,7 @@ from nearfield.store import documents as document_rows
 from nearfield.store import events as event_rows
 from nearfield.store import generations as generation_rows
 from nearfield.store import judgments as judgment_rows
+from nearfield.store import rules as rule_rows
 from nearfield.store import vectors as vector_rows
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from nearfield.domain.documents import Change, Document, Float32Array, StoredDocument
     from nearfield.domain.events import Event, Impression, QueryReport
     from nearfield.domain.judgments import Judgment, JudgmentSource
+    from nearfield.domain.rules import Rules, RulesVersion
     from nearfield.domain.schema import CollectionSpec
     from nearfield.protocols.store import NewGeneration
     from nearfield.store.readers import Readers
@@ -238,6 +240,18 @@ class SqlStore:
 
     async def forget_events(self, collection: Collection, *, before: int) -> int:
         return await self._writer.run(partial(event_rows.forget, collection=collection, before=before))
+
+    async def rules(self, collection: Collection, version: int | None = None) -> RulesVersion:
+        return await self._readers.run(partial(rule_rows.read, collection=collection, version=version))
+
+    async def rules_history(self, collection: Collection) -> list[RulesVersion]:
+        return await self._readers.run(partial(rule_rows.history, collection=collection))
+
+    async def put_rules(
+        self, collection: Collection, rules: Rules, *, restored_from: int | None = None, keep: int
+    ) -> RulesVersion:
+        put = partial(rule_rows.put, collection=collection, written=rules, restored_from=restored_from, keep=keep)
+        return await self._writer.run(put)
 
     async def ping(self) -> None:
         await self._readers.run(lambda conn: conn.execute(text("SELECT 1")).scalar_one())

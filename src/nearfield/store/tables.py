@@ -178,3 +178,14 @@ events: Final = Table(
     Index(None, "collection_id", "search_id"),
     Index(None, "collection_id", "at"),
 )
+
+rules: Final = Table(
+    "rules",
+    metadata,
+    Column("collection_id", RowId, ForeignKey(collections.c.id), primary_key=True, autoincrement=False),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("written_us", BigInteger, nullable=False),
+    Column("restored_from", Integer),
+    Column("body", Text, nullable=False),  # JSON, as in rules_json.py
+    sqlite_with_rowid=False,
+)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tests.unit.store.contract_documents import DocumentsContract, PatchContract
 from tests.unit.store.contract_judgments import JudgmentsContract
+from tests.unit.store.contract_rules import RulesContract
 from tests.unit.store.contract_vectors import LogContract, VectorsContract
 from tests.unit.store.samples import document, everything, new_generation, spec
 
@@ -258,6 +259,7 @@ class StoreContract(
     VectorsContract,
     GenerationsContract,
     JudgmentsContract,
+    RulesContract,
     LifetimeContract,
 ):
     """All of it."""

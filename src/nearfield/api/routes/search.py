@@ -7,10 +7,11 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from nearfield.api.answers import SearchAnswer, answer_json
-from nearfield.api.bodies import HighlightBody, SearchBody, SimilarBody
+from nearfield.api.bodies import HighlightBody, RerankSchema, SearchBody, SimilarBody
 from nearfield.api.limits import check_window
 from nearfield.api.reading import JsonRoute, json_response
 from nearfield.api.state import Running, read_filter
+from nearfield.domain.boost_json import parse_boosts
 from nearfield.domain.facets import FacetScope, read_facets
 from nearfield.domain.fusion_json import fusion_from_json
 from nearfield.domain.highlights import Highlight
@@ -18,6 +19,7 @@ from nearfield.domain.hits import Answer
 from nearfield.domain.ordering import read_group_by, read_sort
 from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search, Similar
+from nearfield.domain.reranking import parse_rerank
 from nearfield.domain.understood import kinds_to_read
 from nearfield.observe import metrics
 from nearfield.observe.logging import request_id
@@ -61,6 +63,10 @@ def read_search(body: SearchBody, settings: Settings) -> Search:
         group_by=read_group_by(body.group_by),
         understand=kinds_to_read(body.understand),
         highlight=_read_highlight(body.highlight),
+        rerank=parse_rerank(body.rerank.model_dump() if isinstance(body.rerank, RerankSchema) else body.rerank),
+        diversity=body.diversity,
+        boosts=parse_boosts(body.boosts) if body.boosts else (),
+        rules=body.rules,
     )
 
 
