@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from nearfield.search.work import Work
 
 
+FAR_BEHIND = 10_000
+"""Changes: an index so far behind is new or being built again, and what it finds is no answer to rely on."""
+
+
 async def plan(work: Work, store: Store, selectivity: Selectivity) -> None:
     """Place the filter in force, settle the mode, check what is asked of the engine; `work.retrieval` is there then.
 
@@ -64,6 +68,8 @@ def plan_of(work: Work) -> Plan:
     live, where = retrieval.live, retrieval.where
     settings = live.generation.index
     effort, notes = None, list(dict.fromkeys([*work.notes, *retrieval.notes]))
+    if live.latest_seq - retrieval.as_of >= FAR_BEHIND:
+        notes.append(f"the index is being filled: it had applied {retrieval.as_of} of {live.latest_seq} changes")
     if retrieval.approximate:
         graph = settings.kind in (IndexKind.HNSW, IndexKind.DISKANN)
         effort = retrieval.effort or (settings.ef_search if graph else settings.probes or None)

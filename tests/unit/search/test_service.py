@@ -258,6 +258,14 @@ async def test_a_change_that_does_not_come_is_lag(open_one: Open) -> None:
         await world.search(Search(query=TEXT, min_seq=10**9))
 
 
+async def test_an_index_that_is_being_filled_says_so(open_one: Open) -> None:
+    world = await open_one("exact", count=5)
+    assert not (await world.search(Search(query=TEXT))).plan.notes
+    world.live.heard = 10_000 + world.live.applied_seq
+    [note] = (await world.search(Search(query=TEXT))).plan.notes
+    assert f"of {world.live.heard} changes" in note
+
+
 # -- vectors and metrics -----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("engine", ["exact", "local"])
 @pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
