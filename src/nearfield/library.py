@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import CancelledError
 from dataclasses import fields as parts_of
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -22,6 +22,7 @@ from nearfield.domain.errors import (
     InvalidDocument,
     InvalidRequest,
     InvalidVector,
+    NearfieldError,
     ShuttingDown,
 )
 from nearfield.domain.events import Event, EventKind
@@ -45,11 +46,12 @@ from nearfield.quality.feedback import FEW
 from nearfield.quality.impressions import now_ms
 from nearfield.quality.judged_files import assemble, read_judged
 from nearfield.quality.measures import MEASURES
+from nearfield.search.multi import MAX_SEARCHES, side_by_side
 from nearfield.settings import load_settings
 from nearfield.wiring import open_backend, open_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -197,6 +199,40 @@ class Database:
     def collections(self) -> list[str]:
         """The names of all collections, sorted."""
         return [collection.name for collection in self._loop.run(self._backend.catalog.list())]
+
+    def multi_search(self, searches: Sequence[Mapping[str, Any]]) -> list[Answer | NearfieldError]:
+        """Several searches side by side: each `{"collection": handle or name, "query": …}` and whatever else
+        `CollectionHandle.search` takes. The answer of each, or the error it raised, in the order asked.
+
+        A handle sees every write made through it before. Raises InvalidRequest for a search that cannot be read.
+        """
+        if not 1 <= len(searches) <= MAX_SEARCHES:
+            raise InvalidRequest(f"{len(searches)} searches; expected 1 to {MAX_SEARCHES}", field="searches")
+        work = [self._named_search(place, one) for place, one in enumerate(searches)]
+        answers: list[Answer | NearfieldError] = []
+        for found in self._loop.run(side_by_side(work)):
+            if isinstance(found, Exception) and not isinstance(found, NearfieldError):
+                raise found
+            answers.append(found)
+        return answers
+
+    def _named_search(self, place: int, spelled: Mapping[str, Any]) -> Callable[[], Awaitable[Answer]]:
+        options = dict(spelled)
+        given = options.pop("collection", None)
+        known = tuple(inspect.signature(question).parameters)
+        for option in options:
+            if option not in known:
+                told = unknown_name("option", str(option), ("collection", *known))
+                raise InvalidRequest(told, field=f"searches[{place}].{option}")
+        if not isinstance(given, str | CollectionHandle):
+            raise InvalidRequest(
+                "collection is missing; give a name or a handle", field=f"searches[{place}].collection"
+            )
+        ask = question(**options)
+        if isinstance(given, CollectionHandle):
+            ask = replace(ask, min_seq=given.written_seq)
+        name = given if isinstance(given, str) else given.name
+        return partial(self._backend.searches.search, name, ask)
 
     def drop(self, name: str) -> None:
         """Remove a collection and all it holds. Raises CollectionNotFound."""
@@ -532,6 +568,11 @@ class CollectionHandle:
     def check(self, *, repair: bool = False) -> CheckReport:
         """Compare the store with the index; `repair` mends what differs."""
         return self._loop.run(self._backend.catalog.check(self.name, repair=repair))
+
+    @property
+    def written_seq(self) -> int:
+        """The last change made through this handle, 0 before the first."""
+        return self._written_seq
 
     def _note(self, seq: int) -> None:
         with self._noting:

@@ -457,3 +457,27 @@ def test_clicks_become_judgments_and_empty_queries_a_report(shop: nearfield.Coll
     assert [(one.query, one.empty) for one in shop.report()] == [("earbuds", 1)]
     with pytest.raises(InvalidRequest, match="unknown kind 'clik'; did you mean 'click'"):
         shop.record(answer.search_id, "1", "clik")
+
+
+def test_pages_groups_facets_and_several_searches(db: nearfield.Database, shop: nearfield.CollectionHandle) -> None:
+    first = shop.search("wireless", limit=1)
+    second = shop.search(cursor=first.cursor)
+    assert {hit.id for hit in (*first, *second)} == {"1", "2"}
+    assert [hit.id for hit in shop.search("wireless", sort="price", facets=["price"])] == ["2", "1"]
+    assert [hit.id for hit in shop.similar("1", exact=True, explain=True)] == ["2"]
+    assert not shop.similar("1", offset=1)
+    shop.patch("1", {"name": "Quokka"})
+    found, missing = db.multi_search(
+        [{"collection": shop, "query": "quokka", "limit": 1}, {"collection": "nobody", "query": "quokka"}]
+    )
+    assert not isinstance(found, NearfieldError)
+    assert [hit.document["name"] for hit in found] == ["Quokka"]
+    assert isinstance(missing, CollectionNotFound)
+    with pytest.raises(InvalidRequest, match="unknown option 'wher'"):
+        db.multi_search([{"collection": shop, "query": "quokka", "wher": "price < 1"}])
+    with pytest.raises(InvalidRequest, match="collection is missing"):
+        db.multi_search([{"query": "quokka"}])
+    with pytest.raises(InvalidRequest, match="expected 1 to 50"):
+        db.multi_search([])
+    with pytest.raises(InvalidRequest, match="unknown facet scope"):
+        shop.search("quokka", facet_scope="all")

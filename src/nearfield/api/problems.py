@@ -126,17 +126,24 @@ def problem(exc: Exception, **more: Any) -> Response:
     if isinstance(exc, ClientDisconnect):
         log.info("client went away before its request was read")
         return Response(status_code=HTTPStatus.BAD_REQUEST)
-    error = translated(exc)
-    kind = _INTERNAL if error is None else STATUS.get(type(error), _INTERNAL)
+    kind, body = problem_json(exc)
     headers = {"Content-Type": MEDIA_TYPE}
-    if error is None or not kind.told:
-        log.error(kind.title, exc_info=exc, extra={"status": kind.status.value})
+    error = translated(exc)
     if error is not None and error.retryable:
         headers["Retry-After"] = str(kind.retry_after_s)
     if kind.status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    return Response(_dumps(body | more), kind.status, headers)
+
+
+def problem_json(exc: Exception) -> tuple[Kind, dict[str, Any]]:
+    """How an exception is answered, and the answer's body. What the caller is not told is logged."""
+    error = translated(exc)
+    kind = _INTERNAL if error is None else STATUS.get(type(error), _INTERNAL)
+    if error is None or not kind.told:
+        log.error(kind.title, exc_info=exc, extra={"status": kind.status.value})
     code = NearfieldError.code if error is None else error.code
-    body = {
+    return kind, {
         "type": f"urn:nearfield:error:{code}",
         "title": kind.title,
         "status": kind.status.value,
@@ -144,9 +151,7 @@ def problem(exc: Exception, **more: Any) -> Response:
         "detail": str(error) if error is not None and kind.told else f"{kind.title}; the log has it by request_id",
         "field": error.field if error is not None and kind.told else None,
         "request_id": request_id.get(),
-        **more,
     }
-    return Response(_dumps(body), kind.status, headers)
 
 
 def translated(exc: Exception) -> NearfieldError | None:

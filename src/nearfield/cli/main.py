@@ -161,6 +161,14 @@ def search(
         typer.Option("--boost", metavar="JSON", help='Lift hits: \'{"recency": "added", "half_life": "30d"}\'.'),
     ] = None,
     rules: Annotated[bool, typer.Option("--rules/--no-rules", help="Apply synonyms, pins and hides.")] = True,
+    sort: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD", help="Order by a field, -FIELD descending; repeatable.")
+    ] = None,
+    facet: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD", help="Count a field's values; repeatable.")
+    ] = None,
+    group_by: Annotated[str | None, typer.Option(metavar="FIELD", help="Show the best hit of each value.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Tell what each stage did to each hit.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for changes not yet indexed.")] = True,
     data: Data = None,
     json: Json = False,
@@ -173,7 +181,8 @@ def search(
     way = None if fusion is None else fusion_from_text(fusion)
     boosts = tuple(boost or ())
     asked = (name, query, where, limit, mode, exact, typos, wait, understand, way, rerank, diversity, boosts, rules)
-    ask = searching.Ask(*asked)
+    shape = searching.Shape(tuple(sort or ()), tuple(facet or ()), group_by, explain)
+    ask = searching.Ask(*asked, shape)
     searching.search(ask, data, Terminal(as_json=json))
 
 

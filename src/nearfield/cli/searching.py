@@ -13,8 +13,10 @@ from nearfield.cli.session import existing_data, fetch_model, run
 from nearfield.cli.terminal import cell, printable, table
 from nearfield.domain.boost_json import parse_boosts
 from nearfield.domain.errors import IndexLagging, InvalidRequest
+from nearfield.domain.facets import read_facets
 from nearfield.domain.filter_text import parse_text, to_text
 from nearfield.domain.filters import fields_of
+from nearfield.domain.ordering import read_group_by, read_sort
 from nearfield.domain.queries import Search
 from nearfield.domain.reranking import Rerank
 from nearfield.domain.understood import kinds_to_read, understood_to_json
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from nearfield.cli.terminal import Terminal
     from nearfield.domain.fusion import Fusion
-    from nearfield.domain.hits import Answer
+    from nearfield.domain.hits import Answer, Hit
     from nearfield.domain.plans import Mode, Plan
     from nearfield.domain.schema import CollectionSpec
     from nearfield.domain.understood import Understood
@@ -33,6 +35,16 @@ if TYPE_CHECKING:
 LOOK_AGAIN_S: Final = 2.0
 SHOWN_FIELDS: Final = 3
 SHOWN_CHARACTERS: Final = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the answer is put: its order, what is counted, what is put together, and whether it is explained."""
+
+    sort: tuple[str, ...] = ()
+    facets: tuple[str, ...] = ()
+    group_by: str | None = None
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,7 @@ class Ask:
     diversity: float = 0.0
     boosts: tuple[str, ...] = ()
     rules: bool = True
+    shape: Shape = Shape()
 
 
 def search(ask: Ask, data: Path | None, terminal: Terminal) -> None:
@@ -69,6 +82,10 @@ def search(ask: Ask, data: Path | None, terminal: Terminal) -> None:
         diversity=ask.diversity,
         boosts=parse_boosts([_boost(text, place) for place, text in enumerate(ask.boosts)]) if ask.boosts else (),
         rules=ask.rules,
+        sort=read_sort(ask.shape.sort),
+        facets=read_facets(ask.shape.facets),
+        group_by=read_group_by(ask.shape.group_by),
+        explain=ask.shape.explain,
     )
     settings = existing_data(data)
 
@@ -81,7 +98,8 @@ def search(ask: Ask, data: Path | None, terminal: Terminal) -> None:
         if terminal.as_json:
             terminal.give(_as_json(answer))
         else:
-            _show(answer, spec, sorted(fields_of(where)) if where else [], terminal)
+            asked = [*(sorted(fields_of(where)) if where else []), *question.fields_read]
+            _show(answer, spec, asked, terminal)
 
     run(settings, work)
 
@@ -116,12 +134,27 @@ async def _waited(backend: Backend, name: str, terminal: Terminal) -> int:
 
 
 def _as_json(answer: Answer) -> dict[str, Any]:
-    told = {} if answer.understood is None else {"understood": understood_to_json(answer.understood)}
-    return told | {
-        "hits": [{"id": hit.id, "score": hit.score, "document": hit.document} for hit in answer.hits],
+    told: dict[str, Any] = {
+        "hits": [_hit_json(hit) for hit in answer.hits],
         "plan": answer.plan,
         "took_ms": answer.took_ms,
     }
+    if answer.understood is not None:
+        told["understood"] = understood_to_json(answer.understood)
+    if answer.facets:
+        told["facets"] = answer.facets
+    if answer.explanation is not None:
+        told["explain"] = answer.explanation
+    return told
+
+
+def _hit_json(hit: Hit) -> dict[str, Any]:
+    told: dict[str, Any] = {"id": hit.id, "score": hit.score, "document": hit.document}
+    if hit.members is not None:
+        told |= {"group": hit.group, "members": [_hit_json(one) for one in hit.members]}
+    if hit.parts:
+        told["explain"] = hit.parts
+    return told
 
 
 def _show(answer: Answer, spec: CollectionSpec, asked: list[str], terminal: Terminal) -> None:
@@ -141,7 +174,10 @@ def _show(answer: Answer, spec: CollectionSpec, asked: list[str], terminal: Term
         )
     if answer.understood is not None:
         terminal.show(Text(printable(understood_line(answer.understood)), style="dim"))
-    for line in plan_lines(answer.plan, answer.took_ms):
+    for counts in answer.facets:
+        values = ", ".join(f"{cell(one.value)} {one.count:,}" for one in counts.buckets)
+        terminal.show(Text(printable(f"{counts.field}: {values}; of {counts.documents:,} documents")))
+    for line in [*_explained(answer), *plan_lines(answer.plan, answer.took_ms)]:
         terminal.show(Text(printable(line), style="dim"))
 
 
@@ -159,10 +195,24 @@ def understood_line(found: Understood) -> str:
     return f"{'understood' if found.applied else 'not kept'}: {found.query!r}; {'; '.join(parts)}"
 
 
+def _explained(answer: Answer) -> list[str]:
+    """What each stage did: a line a hit, and one of times."""
+    if answer.explanation is None:
+        return []
+    lines = []
+    for rank, hit in enumerate(answer.hits, 1):
+        parts = (
+            f"{part.stage} {part.adds:+.4f}{'' if part.rank is None else f' (rank {part.rank})'}" for part in hit.parts
+        )
+        lines.append(f"{rank}. {hit.score:.4f} = {', '.join(parts)}")
+    times = ", ".join(f"{one.stage} {one.ms:.1f} ms" for one in answer.explanation.stages)
+    return [*lines, f"stages: {times}"]
+
+
 def plan_lines(plan: Plan, took_ms: float) -> list[str]:
     """A plan in words: one line, and one for each note."""
     parts = [
-        f"{plan.mode}, {plan.access} on {plan.engine} {plan.index} generation {plan.generation}",
+        f"{plan.mode or 'listing'}, {plan.access} on {plan.engine} {plan.index} generation {plan.generation}",
         f"{plan.fusion}, meaning {plan.fusion_weight:.2f}" if plan.fusion_weight is not None else "",
         f"ef {plan.effort}" if plan.effort is not None else "",
         f"{plan.matches:,} matches" if plan.matches is not None else "",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nearfield.domain.boosts import check_boosts
 from nearfield.domain.errors import InvalidRequest
 from nearfield.domain.facets import FacetScope
+from nearfield.domain.ordering import SCORE
 from nearfield.domain.plans import Mode
 
 if TYPE_CHECKING:
@@ -105,6 +106,12 @@ class Search:
         if self.query is None and self.vector is None:
             return None
         return self.mode or (Mode.SEMANTIC if self.query is None else Mode.HYBRID)
+
+    @property
+    def fields_read(self) -> tuple[str, ...]:
+        """The fields whose values sort, facets and groups need."""
+        names = [key.field for key in self.sort if key.field != SCORE] + [facet.field for facet in self.facets]
+        return tuple(dict.fromkeys([*names, *([self.group_by.field] if self.group_by else [])]))
 
 
 def _check_stages(ask: Search) -> None:

@@ -46,12 +46,6 @@ def is_whole(ask: object) -> bool:
     return isinstance(ask, Search) and bool(ask.sort or ask.facets or ask.group_by)
 
 
-def fields_read(ask: Search) -> tuple[str, ...]:
-    """The fields whose values sort, facets and groups need."""
-    names = [key.field for key in ask.sort if key.field != SCORE] + [facet.field for facet in ask.facets]
-    return tuple(dict.fromkeys([*names, *([ask.group_by.field] if ask.group_by else [])]))
-
-
 def check_whole(work: Work, ask: Search) -> None:
     """Raise InvalidRequest where sort, facets or group_by do not suit the collection's fields."""
     fields = work.collection.spec.fields
@@ -60,7 +54,7 @@ def check_whole(work: Work, ask: Search) -> None:
         Tally(facet, fields, place)
     if ask.group_by is not None:
         check_group_by(ask.group_by, fields)
-    work.reads = fields_read(ask)
+    work.reads = ask.fields_read
 
 
 async def settle(work: Work, ranked: Ranked) -> Settled:

@@ -113,3 +113,19 @@ def test_a_plan_is_told_in_words() -> None:
         ),
         "note: something else was done",
     ]
+
+
+def test_an_answer_can_be_sorted_counted_grouped_and_explained(shop: Run) -> None:
+    flags = ("--sort", "-price", "--facet", "brand", "--explain")
+    answer = shop("search", "shop", "light", *flags, "--json").json
+    prices = [hit["document"].get("price") for hit in answer["hits"]]
+    assert prices == sorted(prices, reverse=True)
+    assert answer["facets"][0]["field"] == "brand"
+    assert sum(part["adds"] for part in answer["hits"][0]["explain"]) > 0
+    ran = shop("search", "shop", "light", *flags)
+    assert ran.code == 0
+    assert "brand: " in ran.out
+    assert "stages: " in ran.out
+    groups = shop("search", "shop", "light", "--group-by", "brand", "--json").json["hits"]
+    assert len({hit["group"] for hit in groups}) == len(groups)
+    assert shop("search", "shop", "light", "--sort", "colour").code == 2

@@ -97,8 +97,13 @@ def _read_highlight(given: bool | HighlightBody) -> Highlight | None:
     return Highlight(tuple(given.fields), given.pre, given.post, given.length)
 
 
-async def _response(answer: Answer, fields: list[str] | None) -> Response:
+def count_search(answer: Answer) -> None:
+    """Put a search into the metrics."""
     plan = answer.plan
     metrics.SEARCH_SECONDS.labels(plan.mode or LISTING, plan.access).observe(answer.took_ms / 1000)
+
+
+async def _response(answer: Answer, fields: list[str] | None) -> Response:
+    count_search(answer)
     content = answer_json(answer, fields, request_id.get())
     return await json_response(content, large=len(answer.hits) > _MANY_HITS)
