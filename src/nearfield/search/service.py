@@ -19,7 +19,7 @@ from nearfield.domain.errors import InvalidCursor, InvalidRequest, TimedOut
 from nearfield.domain.facets import FacetScope
 from nearfield.domain.hits import Answer
 from nearfield.domain.plans import Mode
-from nearfield.domain.queries import Search
+from nearfield.domain.queries import MAX_OFFSET, Search
 from nearfield.search.cursors import Frozen, check_same
 from nearfield.search.examples import example_documents, example_vectors
 from nearfield.search.groups import cut_groups
@@ -97,7 +97,7 @@ class SearchService:
         started = time.perf_counter()
         collection, live, waited_for = await self._begin(name, ask.min_seq)
         if ask.cursor is not None:
-            return await self._later(ask, ask.cursor, collection, live, waited_for)
+            return await self._later(ask, ask.cursor, collection, live, waited_for, recorded=recorded)
         work = Work(ask, collection, live, ask.resolved_mode, ask.where, waited_for, started=started)
         work.trace = Trace() if ask.explain else None
         work.fusion = ask.fusion or collection.spec.fusion
@@ -110,11 +110,9 @@ class SearchService:
                     with timed(work.trace, reader.name):
                         await reader.run(work)
             answer = await self._answer(work)
-        if collection.spec.events and recorded and ask.query is not None and self._shown is not None:
-            answer = replace(answer, search_id=self._shown(collection, ask, answer))
         if self._past is not None and recorded and ask.query is not None and answer.hits and ask.limit <= PAGE:
             self._past.note(collection.id, ask.query)
-        return answer
+        return self._noted(collection, ask, answer) if recorded else answer
 
     async def similar(self, name: str, ask: Similar) -> Answer:
         """Find documents like some, and unlike others, by meaning.
@@ -225,7 +223,14 @@ class SearchService:
         return self._cursors.keep(frozen, place)
 
     async def _later(
-        self, ask: Search | Similar, cursor: str, collection: Collection, live: LiveIndex, waited_for: int
+        self,
+        ask: Search | Similar,
+        cursor: str,
+        collection: Collection,
+        live: LiveIndex,
+        waited_for: int,
+        *,
+        recorded: bool = False,
     ) -> Answer:
         """A page after the first. Raises InvalidCursor, CursorExpired, and what a search raises where the list ends too
         early and has to be made longer."""
@@ -248,7 +253,16 @@ class SearchService:
             page = await self._cut(work, frozen, place)
         following = None if page.next is None else self._cursors.move(cursor, page.next)
         work.trace = frozen.trace_at(place)
-        return _answer(work, await self._marked(work, page.hits), plan_of(work), following)
+        answer = _answer(work, await self._marked(work, page.hits), plan_of(work), following)
+        if not recorded or not isinstance(first, Search):
+            return answer
+        return self._noted(collection, replace(first, limit=ask.limit, offset=min(place, MAX_OFFSET)), answer)
+
+    def _noted(self, collection: Collection, ask: Search, answer: Answer) -> Answer:
+        """The answer with its id, where the collection keeps what searches show."""
+        if not collection.spec.events or ask.query is None or self._shown is None:
+            return answer
+        return replace(answer, search_id=self._shown(collection, ask, answer))
 
     async def _marked(self, work: Work, hits: Sequence[Hit]) -> Sequence[Hit]:
         asked = work.ask.highlight if isinstance(work.ask, Search) else None

@@ -105,3 +105,16 @@ async def test_a_collection_that_collects_nothing_says_so(backend: Backend) -> N
     ):
         with pytest.raises(InvalidRequest, match="collects no events"):
             await call
+
+
+async def test_a_page_by_cursor_is_a_search_of_its_own_further_down(backend: Backend) -> None:
+    first = await backend.searches.search("shop", Search(query="lamp", limit=2))
+    second = await backend.searches.search("shop", Search(query="lamp", limit=2, cursor=first.cursor))
+    assert len({first.search_id, second.search_id, None}) == 3
+    await backend.feedback.record("shop", [click(second.search_id, second[1].id)])
+    kept = [one for _, one in await backend.store.impressions(await backend.catalog.get("shop"))]
+    assert [(one.search_id, one.shown, one.offset) for one in kept] == [
+        (first.search_id, tuple(hit.id for hit in first), 0),
+        (second.search_id, tuple(hit.id for hit in second), 2),
+    ]
+    assert (await backend.feedback.learn("shop")).clicks == 1
