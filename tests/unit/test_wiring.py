@@ -7,10 +7,12 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.reference.small_cross_encoder import build
 
 from nearfield.domain.errors import (
     DataDirInUse,
     EmbedderUnavailable,
+    InvalidRequest,
     InvalidSetting,
     ModelUnknown,
     NearfieldError,
@@ -23,9 +25,12 @@ from nearfield.domain.spec_json import spec_from_json
 from nearfield.protocols.source import SourceRow
 from nearfield.settings import Settings, load_settings
 from nearfield.wiring import (
+    MAX_RERANKERS,
     EmbedderPool,
     EnginePool,
+    RerankerPool,
     build_embedder,
+    build_reranker,
     engine_capabilities,
     engine_class,
     open_backend,
@@ -181,4 +186,38 @@ async def test_an_embedder_is_built_once(tmp_path: Path) -> None:
     first = await pool.get("hashing")
     assert await pool.get("hashing") is first
     assert (await pool.get("vectors:7")).dimension == 7
+    await pool.close()
+
+
+# -- rerankers ---------------------------------------------------------------------------------------------------------
+async def test_a_package_brings_a_kind_of_reranker_by_its_entry_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "acme_rerank.py").write_text(
+        "class Acme:\n"
+        "    name = ''\n"
+        "    @classmethod\n"
+        "    def open(cls, model, place):\n"
+        "        made = cls()\n"
+        "        made.name, made.threads = model, place.threads\n"
+        "        return made\n"
+    )
+    meta = tmp_path / "acme_rerank-1.0.dist-info"
+    meta.mkdir()
+    (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-rerank\nVersion: 1.0\n")
+    (meta / "entry_points.txt").write_text("[nearfield.rerankers]\nacme = acme_rerank:Acme\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = build_reranker("acme:large", settings_of(tmp_path, threads=3))
+    assert (made.name, made.threads) == ("large", 3)  # type: ignore[attr-defined]
+    with pytest.raises(ModelUnknown, match=r"'zeta' is installed; installed: .*acme"):
+        build_reranker("zeta:large", settings_of(tmp_path))
+
+
+async def test_so_many_rerankers_are_open_and_no_more(tmp_path: Path) -> None:
+    pool = RerankerPool(settings_of(tmp_path))
+    for number in range(MAX_RERANKERS):
+        await pool.get(str(build(tmp_path / f"model{number}", ["a text"])))
+    assert (await pool.get(str(tmp_path / "model0"))) is (await pool.get(str(tmp_path / "model0")))
+    with pytest.raises(InvalidRequest, match="4 rerankers are open"):
+        await pool.get(str(build(tmp_path / "model9", ["a text"])))
     await pool.close()
