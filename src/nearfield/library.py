@@ -29,7 +29,7 @@ from nearfield.domain.events import Event, EventKind
 from nearfield.domain.facets import FacetScope, read_facets
 from nearfield.domain.filter_json import parse_json
 from nearfield.domain.filter_text import parse_text
-from nearfield.domain.fusion_json import fusion_from_json
+from nearfield.domain.fusion_json import fusion_from_json, fusion_to_json
 from nearfield.domain.highlights import Highlight
 from nearfield.domain.judgments import Judgment
 from nearfield.domain.ordering import read_group_by, read_sort
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from nearfield.domain.reports import CheckReport, CollectionStatus, ImportProgress, ImportReport, UpsertResult
     from nearfield.domain.rules import RulesVersion
     from nearfield.domain.suggestions import Suggestion
+    from nearfield.domain.tuning import TunedFusion
     from nearfield.quality.feedback import Learnt
     from nearfield.wiring import Backend
 
@@ -518,6 +519,26 @@ class CollectionHandle:
             on_progress=on_progress,
         )
         return self._loop.run(work)
+
+    def tune(
+        self,
+        queries: str | Path | Mapping[str, Mapping[str, int]] | None = None,
+        qrels: str | Path | None = None,
+        *,
+        apply: bool = False,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> TunedFusion:
+        """Learn on judged queries which fusion serves this collection best, by cross-validation.
+
+        queries, qrels: as for `evaluate`. apply: take the best one, if it is `worth_it`; nothing is changed otherwise.
+        Raises InvalidRequest for too few judged queries, InvalidFile, MissingDependency.
+        """
+        where = replace(configuration({}), min_seq=self._written_seq)
+        work = self._backend.quality.tune(self.name, judged_from(queries, qrels), where=where, on_progress=on_progress)
+        found = self._loop.run(work)
+        if apply and found.worth_it:
+            self.configure(fusion=fusion_to_json(found.best))
+        return found
 
     def judgments(self) -> list[Judgment]:
         """The judgments stored, in order of query, then document."""

@@ -199,6 +199,22 @@ def suggest(
     from nearfield.cli.terminal import Terminal
 
     suggesting.suggest(name, typed, limit, data, Terminal(as_json=json))
+def tune(
+    name: Name,
+    goal: Annotated[str, typer.Option("--for", metavar="relevance", help="What to tune for.")] = "relevance",
+    queries: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Queries (default: the stored judgments).")
+    ] = None,
+    qrels: Annotated[Path | None, typer.Option(metavar="FILE", help="Their judgments.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Take what was found, if it is better beyond chance.")] = False,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Learn from judgments how a collection should put meaning and words together."""
+    from nearfield.cli import tuning
+    from nearfield.cli.terminal import Terminal
+
+    tuning.tune(tuning.Ask(name, goal, queries, qrels, apply), data, Terminal(as_json=json))
 
 
 @app.command()

@@ -12,13 +12,16 @@ from nearfield.quality.clicks import same_query
 from nearfield.quality.evaluate import evaluate
 from nearfield.quality.judged_files import assemble
 from nearfield.quality.measures import DEPTH, MEASURES
+from nearfield.quality.tune import tune_fusion
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from nearfield.domain.collections import Collection
+    from nearfield.domain.fusion import Fusion
     from nearfield.domain.hits import Answer
     from nearfield.domain.judgments import Evaluation, JudgedSet, Judgment
+    from nearfield.domain.tuning import TunedFusion
     from nearfield.protocols.store import Store
     from nearfield.quality.evaluate import RankedSearch, Told
 
@@ -98,6 +101,22 @@ class Quality:
             on_progress=on_progress,
         )
         return replace(found, missing_documents=await self._missing(collection, judged))
+
+    async def tune(
+        self, name: str, judged: JudgedSet | None = None, *, where: Search = ANY, on_progress: Told | None = None
+    ) -> TunedFusion:
+        """Learn which fusion serves a collection best; nothing is changed. See `quality.tune`.
+
+        judged: None takes the collection's own judgments. where: what else is set in the searches.
+        Raises InvalidRequest for too few judged queries, MissingDependency, and what searches raise.
+        """
+        spec = (await self._collection(name)).spec
+        judged = await self.judged(name) if judged is None else judged
+
+        def search(fusion: Fusion) -> RankedSearch:
+            return self._ranked(name, replace(where, fusion=fusion))
+
+        return await tune_fusion(judged, spec.fusion, search, on_progress=on_progress)
 
     def _ranked(self, name: str, configuration: Search) -> RankedSearch:
         async def search(text: str, depth: int) -> Sequence[str]:
