@@ -199,6 +199,8 @@ def suggest(
     from nearfield.cli.terminal import Terminal
 
     suggesting.suggest(name, typed, limit, data, Terminal(as_json=json))
+
+
 def tune(
     name: Name,
     goal: Annotated[str, typer.Option("--for", metavar="relevance", help="What to tune for.")] = "relevance",
