@@ -105,10 +105,7 @@ class SearchService:
             work.meaning, work.words = ask.query, ask.query or ""
             if ask.vector is not None:
                 work.vector = checked_vector(live, ask.vector)
-            for reader in self._readers:
-                if reader.asked(work):
-                    with timed(work.trace, reader.name):
-                        await reader.run(work)
+            await _read(work, self._readers)
             answer = await self._answer(work)
         if self._past is not None and recorded and ask.query is not None and answer.hits and ask.limit <= PAGE:
             self._past.note(collection.id, ask.query)
@@ -166,7 +163,7 @@ class SearchService:
             if len(page.hits) == ask.limit or work.exhausted:
                 break
             spare = (spare + ask.limit - len(page.hits)) * 2
-        if not page.hits and not len(ranked) and _undone(work):
+        if not page.hits and not len(ranked) and await _undone(work):
             return await self._answer(work)
         cursor = None
         place = len(ranked) if page.next is None and not work.exhausted else page.next
@@ -188,7 +185,7 @@ class SearchService:
         ranked = await self._candidates(work)
         with timed(work.trace, "present"):
             found = await settle(work, ranked)
-            if not len(found.ranked) and _undone(work):
+            if not len(found.ranked) and await _undone(work):
                 return await self._answer(work)
             if not work.exhausted and (ask.sort or (ask.facets and ask.facet_scope is FacetScope.CANDIDATES)):
                 work.notes.append(f"the best {len(ranked):,} candidates were sorted or counted; more match")
@@ -285,12 +282,24 @@ class SearchService:
         return ranked
 
 
-def _undone(work: Work) -> bool:
+async def _read(work: Work, readers: Sequence[Reader]) -> None:
+    for place, reader in enumerate(readers, 1):
+        if not reader.asked(work):
+            continue
+        before = work.fallback
+        with timed(work.trace, reader.name):
+            await reader.run(work)
+        if work.fallback is not before:
+            work.reread = readers[place:]
+
+
+async def _undone(work: Work) -> bool:
     """Whether readers had changed the question, and no longer have."""
     if work.fallback is None:
         return False
     undo, work.fallback = work.fallback, None
     undo(work)
+    await _read(work, work.reread)
     return True
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from nearfield.domain.filters import And
+from nearfield.domain.ordering import read_sort
 from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search
-from nearfield.domain.understood import ALL_KINDS, PartKind
+from nearfield.domain.understood import ALL_KINDS
+from nearfield.search.lexicons import NEAR
 from nearfield.search.understand.fields import fields_of
 from nearfield.search.understand.known import NOTHING_KNOWN, KnownValues
 from nearfield.search.understand.reader import understand
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from nearfield.domain.collections import Collection
-    from nearfield.domain.understood import Understood
+    from nearfield.domain.understood import PartKind, Understood
     from nearfield.search.lexicon import Lexicon
     from nearfield.search.lexicons import Lexicons
     from nearfield.search.work import Work
@@ -31,8 +33,13 @@ LONG: Final = 160  # characters: a longer query may take more than a millisecond
 REST_SHARE: Final = 50
 """An index of known values is made anew once it is this many times older than it took to make: 2% of a core at most."""
 MAX_KEPT: Final = 64  # collections
-UNREAD: Final = frozenset({PartKind.SORT})
-"""Searches have no order but the best first: what asks for one stays in the query."""
+CHANGED: Final = ("ask", "meaning", "words", "where", "vector", "expansion", "corrections", "fallback", "near_share")
+"""What a reading changes in a search, itself or by what it leaves for the readers after it and the embedder."""
+FIRST_WAITS: Final = 6
+"""How often the first search of a small collection waits again for its lexicon: 0.25 s each, where a box is busy."""
+NEAR_SHARE: Final = 0.6
+"""Of the best score: what has less is not put in an order read from the query. The cheapest of all that a search found
+is a cable, not the cheapest television."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,10 @@ class Understanding:
     async def _known(self, work: Work) -> KnownValues | None:
         """What is known, which may be some changes old; None while the lexicon of a collection is first made."""
         lexicon = await self._lexicons.current(work.collection, work.live)
+        for _ in range(FIRST_WAITS):
+            if lexicon is not None or work.live.applied_seq > NEAR:
+                break
+            lexicon = await self._lexicons.current(work.collection, work.live)
         if lexicon is None:
             return None
         kept = self._indexed.get(work.collection.id)
@@ -116,8 +127,8 @@ def kinds_of(work: Work) -> frozenset[PartKind]:
     if not isinstance(ask, Search) or ask.query is None or not work.collection.spec.fields:
         return frozenset()
     if ask.understand is not None:
-        return ask.understand - UNREAD
-    return ALL_KINDS - UNREAD if work.mode is Mode.HYBRID else frozenset()
+        return ask.understand
+    return ALL_KINDS if work.mode is Mode.HYBRID else frozenset()
 
 
 def known_of(collection: Collection, lexicon: Lexicon) -> KnownValues:
@@ -133,10 +144,11 @@ def known_of(collection: Collection, lexicon: Lexicon) -> KnownValues:
 
 def apply(work: Work, found: Understood) -> None:
     """Search for what is left of the query, where the constraints hold too; undone where nothing is found."""
-    before = (work.meaning, work.words, work.where, work.fallback)
+    before = {name: getattr(work, name) for name in CHANGED}
 
     def undo(work: Work) -> None:
-        work.meaning, work.words, work.where, work.fallback = before
+        for name, value in before.items():
+            setattr(work, name, value)
         work.understood = replace(found, applied=False)
         work.notes.append("nothing was found with what was understood; the query was searched as it was written")
 
@@ -144,6 +156,12 @@ def apply(work: Work, found: Understood) -> None:
         both = [where for where in (work.where, found.where) if where is not None]
         parts = [part for where in both for part in (where.parts if isinstance(where, And) else (where,))]
         work.where = parts[0] if len(parts) == 1 else And(tuple(parts))
+    if found.sort and isinstance(work.ask, Search):
+        if work.ask.sort:
+            work.notes.append("the order read from the query was not used: the request names its own")
+        else:
+            work.ask, work.near_share = replace(work.ask, sort=read_sort(found.sort)), NEAR_SHARE
+            work.notes.append(f"what has less than {NEAR_SHARE:.0%} of the best score follows the order read, unsorted")
     work.meaning = work.words = found.query
     work.understood = found
     work.fallback = undo

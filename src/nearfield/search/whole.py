@@ -98,10 +98,24 @@ def in_order(found: Settled, sort: Sequence[SortKey]) -> Settled:
     return Settled(found.ranked.take(np.array(order, dtype=np.int64)), [found.rows[place] for place in order])
 
 
+def nearest_in_order(found: Settled, sort: Sequence[SortKey], share: float) -> Settled:
+    """As `in_order`, but only those with at least a share of the best score; the others follow, best first."""
+    if not len(found.ranked):
+        return found
+    near = found.ranked.scores >= share * found.ranked.scores.max()
+    first, rest = np.flatnonzero(near), np.flatnonzero(~near)
+    head = in_order(Settled(found.ranked.take(first), [found.rows[place] for place in first]), sort)
+    places = {key: place for place, key in enumerate(found.ranked.documents.tolist())}
+    order = [*(places[key] for key in head.ranked.documents.tolist()), *rest.tolist()]
+    return Settled(found.ranked.take(np.array(order, dtype=np.int64)), [found.rows[place] for place in order])
+
+
 def freeze(work: Work, ask: Search, found: Settled) -> Frozen:
     """The list that this page and later ones are cut from. A sorted one is never made longer."""
     if ask.sort:
-        found = in_order(found, ask.sort)
+        found = (
+            in_order(found, ask.sort) if work.near_share is None else nearest_in_order(found, ask.sort, work.near_share)
+        )
         if work.trace is not None:
             work.trace.listed("sort", found.ranked.documents)
     frozen = Frozen(work, found.ranked, work.retrieval.as_of, complete=work.exhausted or bool(ask.sort))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nearfield.domain.fusion import Fusion
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from nearfield.domain.collections import Collection
     from nearfield.domain.documents import Float32Array
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 class Work:
     """A search on its way. Readers change it before the plan is made, stages read it afterwards.
 
-    ask: as it came, never changed. mode: None for a listing, which asks nothing. meaning: the text that is embedded,
-    None where a vector is given. words: the text whose words are looked for. expansion: other words for the
-    same, looked for beside them and not counted as asked. corrections: words put right.
+    ask: as it came, but for an order read from the query. mode: None for a listing, which asks nothing.
+    meaning: the text that is embedded, None where a vector is given. words: the text whose words are looked for.
+    expansion: other words for the same, looked for beside them and not counted as asked. corrections: words put right.
     where: the filter in force, unbound. vector: of the query, checked, once it is known.
     excluded: document keys that are never hits. want: candidates asked for in the pass under way; the first so many of
     a ranking are right.
@@ -41,6 +41,9 @@ class Work:
     nothing was found, and the search is then made again.
     reads: fields whose values stages after the ranking need; rows: of each document, by key, where they are known.
     fusion: how a hybrid search puts both sides together. share: of meaning in it, once that is known.
+    reread: readers that come after the one that set `fallback`; they read again what it brings back.
+    near_share: where the order was read from the query, only candidates with this share of the best score are put in
+    it; the others follow as they are. None where the request itself asks for the order.
     trace: None unless the request asks to explain.
     rules: what the collection's rules say of this search, None for nothing. scored: what the reranker said, by chunk
     key, kept for further pages.
@@ -67,6 +70,8 @@ class Work:
     fusion: Fusion = field(default_factory=Fusion)
     share: float | None = None
     fallback: Callable[[Work], None] | None = None
+    reread: Sequence[Reader] = ()
+    near_share: float | None = None
     reads: tuple[str, ...] = ()
     rows: dict[int, Row] = field(default_factory=dict)
     trace: Trace | None = None

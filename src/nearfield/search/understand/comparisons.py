@@ -62,6 +62,8 @@ _STARTS: Final = frozenset(
 )
 """Words that may follow a bare price; any other is taken as what the number counts (`under 50 pieces`)."""
 _AGED: Final = frozenset("kid child children boy girl toddler age aged people player baby adult year".split())
+_SCREENS: Final = frozenset("tv television screen display panel".split())
+LARGEST_SCREEN: Final = 120  # inches: `tvs up to 27` is no price
 _RIVALS: Final = frozenset("ram memory ssd cache vram".split())
 
 
@@ -260,6 +262,8 @@ def _bare_price(scan: Scan, at: int, said: _Said) -> Field | None:
     if scan.stem(said.end) and not _begins(scan, said.end):
         return None
     if any(scan.stem(place) in _AGED for place in (at - 1, at - 2)):
+        return None
+    if scan.stem(at - 1) in _SCREENS and (said.high or said.low).value <= LARGEST_SCREEN:
         return None
     prices = [field for field in scan.fields.role("price") if field.is_number]
     return prices[0] if len(prices) == 1 or (prices and prices[0].words == ("price",)) else None

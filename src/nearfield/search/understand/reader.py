@@ -44,6 +44,9 @@ def understand(
 
     declared: the collection's fields. known: what its documents hold. now: what `last week` is told from.
     kinds: those that are read; the words of others stay in the query.
+    A brand's name with nothing that says so counts only beside another constraint: of 852 product names as queries 656
+    begin with one, and a filter by it would have lost what 24 of them look for, which documents hold under another
+    spelling of the brand.
     A text that is a document's title is not read, nor one of more than MAX_LENGTH characters; the note says the latter.
     """
     if not kinds or not declared:
@@ -58,6 +61,7 @@ def understand(
     scan = Scan(words, fields_of(declared), known, now.date())
     parts: list[Part] = []
     taken: list[tuple[int, int]] = []
+    sure: list[bool] = []
     at = 0
     while at < len(words):
         for read in _READERS:
@@ -66,11 +70,12 @@ def understand(
                 start, end = words[at].start, words[found.end - 1].end
                 parts.append(Part(found.kind, text[start:end], start, end, found.field, found.where, found.sort))
                 taken.append((at, found.end))
+                sure.append(not found.bare)
                 at = found.end
                 break
         else:
             at += 1
-    if not parts:
+    if not any(sure):
         return Understood(text)
     return Understood(_rest(text, words, taken) or _topics(text, parts), _joined(parts), _order(parts), tuple(parts))
 

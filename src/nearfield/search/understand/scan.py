@@ -23,13 +23,17 @@ FILLERS: Final = frozenset({":", "=", "is", "of", "are", "a", "an", "be", "to"})
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A part found at a word: what it means, and the word it ends before."""
+    """A part found at a word: what it means, and the word it ends before.
+
+    bare: nothing but a name says that it is one; it counts only beside a part that is none such.
+    """
 
     kind: PartKind
     field: str
     end: int
     where: Filter | None = None
     sort: str | None = None
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from nearfield.domain.filters import ContainsAny, Eq, Filter, In, Ne, Not, NotIn
@@ -191,7 +191,7 @@ def _bare(scan: Scan, at: int) -> Reading | None:
     listed = _listed(
         scan, at, brands, joined=frozenset({"or"}), common=False, accept=lambda known: _is_specific(scan, known)
     )
-    return None if listed is None else _reading(listed)
+    return None if listed is None else replace(_reading(listed), bare=True)
 
 
 def _is_specific(scan: Scan, values: Sequence[KnownValue]) -> bool:
