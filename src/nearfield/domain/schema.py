@@ -24,6 +24,11 @@ GIVEN_VECTORS = "vectors:"
 CHANGEABLE = ("fusion", "search", "events")
 """Parts of a CollectionSpec that may be changed later: they leave the vectors as they are."""
 MAX_WEIGHT = 10
+TITLE_FIELDS = ("title", "name", "headline", "label", "subject")
+"""What a title is called, any case."""
+TITLE_WEIGHT = 2
+"""Of a title beside other embedded fields, unless said otherwise. nDCG@10 with it and without, BM25 and hybrid: films
+.480 .527 (.426 .482), aerodynamics .431 .477 (.425 .469), products .903 .912 (.906 .913)."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 
@@ -120,7 +125,8 @@ class SearchSettings:
     """How documents are searched by words. A change of any of these builds the index again, from cached vectors.
 
     weights: by field, 1 to 10; a word in a field of weight 3 counts as often as three in a field of weight 1. A field
-    that is not named weighs 1 where the template embeds it, and is not searched by words where it does not.
+    that is not named weighs 1 where the template embeds it (TITLE_WEIGHT where it is the title beside others), and is
+    not searched by words where it does not.
     language: whose stems and stop words are used, `domain.languages.LANGUAGES`; "none" compares words as they are.
     """
 
@@ -185,6 +191,19 @@ class CollectionSpec:
                     field=f"fields.{name}",
                 )
         object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))
+
+    @property
+    def title(self) -> str | None:
+        """The embedded field that is called a title, the first of TITLE_FIELDS there is; None where none is."""
+        called = {name.lower(): name for name in reversed(self.embed.fields)}
+        return next((called[name] for name in TITLE_FIELDS if name in called), None)
+
+    @property
+    def weights(self) -> Mapping[str, int]:
+        """The weights that hold, by field; those of 1 may be left out."""
+        if self.title is None or len(self.embed.fields) == 1:
+            return self.search.weights
+        return {self.title: TITLE_WEIGHT, **self.search.weights}
 
     @property
     def brings_vectors(self) -> bool:

@@ -21,7 +21,7 @@ REPEATED_LENGTH: Final = 300
 
 def lexical_recipe(spec: CollectionSpec) -> str:
     """How a collection's texts are made, in words: equal for two specs whose indexes hold equal texts."""
-    weights = ",".join(f"{name}*{weight}" for name, weight in sorted(spec.search.weights.items()))
+    weights = ",".join(f"{name}*{weight}" for name, weight in sorted(spec.weights.items()))
     return f"{RECIPE};{weights}"
 
 
@@ -33,7 +33,7 @@ def lexical_texts(spec: CollectionSpec, body: Mapping[str, Any], passages: Seque
     (the title) are in every passage. Identifiers are added as one word where their passage spells them in parts.
     Source: Robertson, Zaragoza & Taylor, "Simple BM25 extension to multiple weighted fields", CIKM 2004.
     """
-    weighted = [(name, field_text(body.get(name)).strip(), weight) for name, weight in spec.search.weights.items()]
+    weighted = [(name, field_text(body.get(name)).strip(), weight) for name, weight in spec.weights.items()]
     made = []
     for ordinal, passage in enumerate(passages):
         parts = [passage]

@@ -27,7 +27,6 @@ MAX_TITLES: Final = 200_000
 MAX_TITLE_LENGTH: Final = 200  # characters; a longer one is a text
 MAX_VALUE_LENGTH: Final = 100  # characters; a longer value is no name that a person types
 LONGEST_WORD: Final = 40  # characters
-TITLE_FIELDS: Final = ("title", "name", "headline", "label", "subject")
 
 _NAMED: Final = (FieldType.KEYWORD, FieldType.KEYWORDS)
 _MEASURED: Final = (FieldType.INT, FieldType.FLOAT, FieldType.DATETIME)
@@ -90,8 +89,7 @@ class Lexicon:
 
 def title_field(spec: CollectionSpec) -> str:
     """The field a person would call the title: by its name among those embedded, else the first embedded."""
-    fields = {name.lower(): name for name in reversed(spec.embed.fields)}
-    return next((fields[name] for name in TITLE_FIELDS if name in fields), spec.embed.fields[0])
+    return spec.title or spec.embed.fields[0]
 
 
 class Gathering:

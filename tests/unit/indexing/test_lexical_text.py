@@ -19,11 +19,12 @@ BODY = {"title": "Red shoe", "text": "of leather", "sku": "AB-12", "brand": "Acm
 @pytest.mark.parametrize(
     ("weights", "expected"),
     [
-        ({}, "Red shoe: of leather"),
+        ({}, "Red shoe: of leather\nRed shoe"),
+        ({"title": 1}, "Red shoe: of leather"),
         ({"title": 3, "text": 1}, "Red shoe: of leather\nRed shoe\nRed shoe"),
-        ({"brand": 2}, "Red shoe: of leather\nAcme\nAcme"),
-        ({"missing": 2}, "Red shoe: of leather"),
-        ({"sku": 1}, "Red shoe: of leather\nAB-12\nab12"),
+        ({"title": 1, "brand": 2}, "Red shoe: of leather\nAcme\nAcme"),
+        ({"title": 1, "missing": 2}, "Red shoe: of leather"),
+        ({"title": 1, "sku": 1}, "Red shoe: of leather\nAB-12\nab12"),
     ],
 )
 def test_a_field_stands_in_the_text_as_often_as_it_weighs(weights: dict[str, int], expected: str) -> None:
@@ -39,9 +40,17 @@ def test_every_passage_of_a_long_document_holds_the_title_but_no_long_field() ->
 
 
 def test_an_identifier_in_parts_is_added_as_often_as_it_is_written() -> None:
-    assert texts({}, {"title": "WH-1000XM4", "text": "wh-1000xm4 D3100"}) == [
+    assert texts({"title": 1}, {"title": "WH-1000XM4", "text": "wh-1000xm4 D3100"}) == [
         "WH-1000XM4: wh-1000xm4 D3100\nwh1000xm4 wh1000xm4"
     ]
+
+
+@pytest.mark.parametrize(
+    ("embed", "weights"),
+    [("{title}", {}), ("{a} {b}", {}), ("{text} {Name}", {"Name": 2}), ("{name} {title}", {"title": 2})],
+)
+def test_a_title_beside_others_weighs_more(embed: str, weights: dict[str, int]) -> None:
+    assert spec_from_json("x", {"embed": embed}).weights == weights
 
 
 def test_recipes_differ_where_texts_do() -> None:
