@@ -201,6 +201,7 @@ def suggest(
     suggesting.suggest(name, typed, limit, data, Terminal(as_json=json))
 
 
+@app.command()
 def tune(
     name: Name,
     goal: Annotated[str, typer.Option("--for", metavar="relevance", help="What to tune for.")] = "relevance",
