@@ -36,7 +36,8 @@ class Frozen:
 
     work: the question, as readers left it, without its retrieval. ranked: excluded documents left out.
     as_of: changes up to here were known to the filter when the list was made; later ones are checked on the store.
-    complete: nothing more can be appended. cut: documents may lie beyond the last that is ever listed.
+    complete: nothing more can be appended. cut: documents may lie beyond the last that is ever
+    listed. seen_all: how many passes found the end of it.
     groups: where hits are grouped, the number of each document's group, from 0 in order of the best; names: the number
     of each value.
     shown: hash of each id given out, and the key it had: an id deleted and stored anew is another document, and must
@@ -49,6 +50,7 @@ class Frozen:
     as_of: int
     complete: bool
     cut: bool = False
+    seen_all: int = 0
     groups: Int64Array | None = None
     names: dict[Any, int] = field(default_factory=dict)
     group_count: int = 0

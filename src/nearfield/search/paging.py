@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MAX_LISTED: Final = 10_000
 """Documents one list ever holds; pages end there."""
 DEEPER: Final = 4  # times as many candidates, each time a list ends too early
+LOOKS: Final = 3
+"""Times the end of a list is looked for while others write: an engine may not find a document at the very moment it is
+replaced (the local one misses one in some 400 searches beside a busy writer), and none may be lost."""
 AHEAD: Final = 4  # documents read beyond a page, for those deleted meanwhile
 
 
@@ -82,6 +85,7 @@ async def deepen(
         work.settled = len(frozen.ranked)
         trace = Trace() if frozen.traces else None
         before, work.trace = work.trace, trace
+        began = work.live.applied_seq
         try:
             found = await candidates(work)
         finally:
@@ -89,5 +93,12 @@ async def deepen(
         first = len(frozen.ranked)
         if frozen.append(found) and trace is not None:
             frozen.traces.append((first, trace))
-        frozen.complete = work.exhausted or want == most
+        frozen.seen_all += work.exhausted
+        calm = work.live.applied_seq == began and is_calm(work)
+        frozen.complete = want == most or (work.exhausted and (calm or frozen.seen_all >= LOOKS))
         frozen.cut = not work.exhausted and want == most
+
+
+def is_calm(work: Work) -> bool:
+    """Whether the index has applied all that was heard of: no document is being replaced."""
+    return work.live.latest_seq <= work.live.applied_seq

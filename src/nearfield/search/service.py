@@ -23,7 +23,7 @@ from nearfield.domain.queries import MAX_OFFSET, Search
 from nearfield.search.cursors import Frozen, check_same
 from nearfield.search.examples import example_documents, example_vectors
 from nearfield.search.groups import cut_groups
-from nearfield.search.paging import Page, cut
+from nearfield.search.paging import Page, cut, is_calm
 from nearfield.search.plan import checked_vector, explanation_of, plan, plan_of
 from nearfield.search.present import present
 from nearfield.search.rank import rank
@@ -169,7 +169,7 @@ class SearchService:
         place = len(ranked) if page.next is None and not work.exhausted else page.next
         told = plan_of(work)
         if place is not None:
-            frozen = Frozen(work, ranked, work.retrieval.as_of, complete=work.exhausted)
+            frozen = Frozen(work, ranked, work.retrieval.as_of, complete=work.exhausted and is_calm(work))
             frozen.shown = {hash(hit.id): key for hit, key in zip(page.hits, page.keys, strict=True)}
             if work.trace is not None:
                 frozen.traces.append((0, work.trace))

@@ -17,6 +17,7 @@ from nearfield.domain.rows import row_of
 from nearfield.search.cursors import Frozen
 from nearfield.search.facets import Tally, relaxed
 from nearfield.search.listing import PAGE, scan
+from nearfield.search.paging import is_calm
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -118,7 +119,9 @@ def freeze(work: Work, ask: Search, found: Settled) -> Frozen:
         )
         if work.trace is not None:
             work.trace.listed("sort", found.ranked.documents)
-    frozen = Frozen(work, found.ranked, work.retrieval.as_of, complete=work.exhausted or bool(ask.sort))
+    frozen = Frozen(
+        work, found.ranked, work.retrieval.as_of, complete=bool(ask.sort) or (work.exhausted and is_calm(work))
+    )
     if ask.group_by is not None:
         frozen.groups = np.array([], dtype=np.int64)
         frozen.join_groups([row.get(ask.group_by.field) for row in found.rows])
