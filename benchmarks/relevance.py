@@ -69,6 +69,9 @@ def open_set(name: str) -> tuple[nearfield.Database, CollectionHandle]:
         report = collection.import_files(DATA / name / "corpus.jsonl.gz")
         print(f"{name}: {report.new:,} documents imported in {report.seconds:.0f} s", flush=True)
         whole.touch()
+    collection.search("any", limit=1)  # opens the index
+    while collection.status().pending:  # an index that another version made is built again
+        time.sleep(1)
     return database, collection
 
 

@@ -83,8 +83,8 @@ class Quality:
         """Measure searches of a collection on judged queries.
 
         judged: None takes the collection's own judgments. ours, other: configurations to measure and to compare with;
-        their query, limit and offset are replaced. Raises InvalidRequest when there is nothing to measure by,
-        MissingDependency, and what searches raise.
+        their query, limit and offset are replaced, and they wait until all that is written is indexed. Raises
+        InvalidRequest when there is nothing to measure by, MissingDependency, IndexLagging, and what searches raise.
         """
         collection = await self._collection(name)
         judged = await self.judged(name) if judged is None else judged
@@ -93,10 +93,11 @@ class Quality:
                 f"collection {name!r} has no judgments; give queries and judgments, or store some first",
                 field="judgments",
             )
+        written = await self._store.last_seq(collection)  # an index still being built would be measured by its half
         found = await evaluate(
             judged,
-            self._ranked(name, ours),
-            None if other is None else self._ranked(name, other),
+            self._ranked(name, replace(ours, min_seq=written)),
+            None if other is None else self._ranked(name, replace(other, min_seq=written)),
             measures=measures,
             on_progress=on_progress,
         )

@@ -89,3 +89,10 @@ async def test_an_unknown_collection_is_told(backend: Backend) -> None:
     for call in (backend.quality.judgments("no"), backend.quality.judge("no", []), backend.quality.evaluate("no")):
         with pytest.raises(CollectionNotFound):
             await call
+
+
+async def test_what_was_just_written_is_measured(backend: Backend) -> None:
+    rows = [SourceRow(n, {"id": f"new {n}", "title": f"teapot {n}"}) for n in range(1, 300)]
+    await backend.documents.upsert("shop", rows)
+    found = await backend.quality.evaluate("shop", JudgedSet((JudgedQuery("a", "teapot 299", {"new 299": 1}),)))
+    assert found.means["recall@100"] == 1.0
