@@ -62,7 +62,7 @@ _STARTS: Final = frozenset(
 )
 """Words that may follow a bare price; any other is taken as what the number counts (`under 50 pieces`)."""
 _AGED: Final = frozenset("kid child children boy girl toddler age aged people player baby adult year".split())
-_SCREENS: Final = frozenset("tv television screen display panel".split())
+_SCREENS: Final = frozenset("tv tvs television screen display panel".split())
 LARGEST_SCREEN: Final = 120  # inches: `tvs up to 27` is no price
 _RIVALS: Final = frozenset("ram memory ssd cache vram".split())
 
