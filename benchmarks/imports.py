@@ -48,6 +48,33 @@ def run(*, rows: int, rounds: int) -> Section:
     )
 
 
+def whole(*, rows: int, rounds: int) -> Section:
+    """All listings once: the bare embedder on the first half, an import of all, the bare embedder on the second half.
+
+    rounds: of no meaning here; a round would take a quarter of an hour.
+    """
+    documents = listings(rows)
+    before = _embed(documents[: rows // 2])
+    imported = _import(documents)
+    after = _embed(documents[rows // 2 :])
+    return Section(
+        name="imports-whole",
+        title="A whole import beside the bare embedder",
+        command="python -m benchmarks imports-whole",
+        lead=(
+            f"{rows:,} listings, once: the bare embedder on the first half of the texts, an import of all of them, the "
+            "bare embedder on the second half. What an import does is told above."
+        ),
+        rows=[
+            ["", "documents/s"],
+            ["bare embedder (all-MiniLM-L6-v2)", f"{rows / (before + after):.1f}"],
+            ["its two halves", f"{rows / 2 / before:.1f}, {rows / 2 / after:.1f}"],
+            ["import", f"{rows / imported:.1f}"],
+            ["import / bare", f"{(before + after) / imported:.3f}"],
+        ],
+    )
+
+
 def _embed(documents: list[dict[str, object]]) -> float:
     """Seconds to embed the documents' texts, the model being warm."""
     template = Template(EMBED)

@@ -25,7 +25,7 @@ from nearfield.quality.measures import DEPTH, grade
 from nearfield.quality.significance import compare
 
 DATA = PROJECT.parent / "shared" / "data"
-EMBED = "{title} {text}"
+EMBED = "{title}: {text}"
 MEASURE = "ndcg@10"
 AT_ONCE = 4  # searches
 DAMPING = 60  # of plain reciprocal rank fusion

@@ -103,7 +103,7 @@ class LocalIndex:
         self._keeping = threading.Lock()
         self._threads = threads
         self._tally = Tally(collection)
-        self._search = Searcher(collection, spec, self._tally.rows)
+        self._search = Searcher(collection, spec, self._tally.most_rows)
         self._calls = _Calls(spec.name)
 
     @property
@@ -225,7 +225,10 @@ class LocalIndex:
         def run() -> T:
             # here, not on the event loop: a list of 10,000 values takes 21 ms to compile
             compiled = True if where is None else compile_filter(where, self._spec.fields)
-            return nothing if compiled is False else search(None if compiled is True else compiled)
+            if compiled is False:
+                return nothing
+            with self._tally.passage.together():
+                return search(None if compiled is True else compiled)
 
         return await self._run(self._threads.reading, doing, run)
 

@@ -7,12 +7,54 @@ letting go of the GIL, and the whole process with it. So it is asked only when n
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 from nearfield.engines.local_schema import VECTOR, sdk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+
+_REPLACED_AT_ONCE: Final = 16  # 2 ms, for which searches wait
+
+
+class Passage:
+    """Lets searches through together, and the replacing of rows alone: zvec takes a row out before it puts it in anew,
+    and a search between the two would miss it. Who is to be alone goes before searches that come later.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._searching = 0
+        self._alone = 0  # those that are, or wait to be
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Search meanwhile."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone)
+            self._searching += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._searching -= 1
+                if not self._searching:
+                    self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Replace rows meanwhile. One at a time, which is the caller's to see to."""
+        with self._changed:
+            self._alone += 1
+            self._changed.wait_for(lambda: not self._searching)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone -= 1
+                self._changed.notify_all()
 
 
 class Tally:
@@ -23,12 +65,18 @@ class Tally:
         self._writing = threading.Lock()
         self._optimizing = threading.Lock()
         self._rows = int(collection.stats.doc_count)
+        self._arriving = 0
         self._unflushed = False
+        self.passage = Passage()
         self._unindexed = self._ask_unindexed()
 
     def rows(self) -> int:
         """Rows stored, those of a batch that is being written not yet among them."""
         return self._rows
+
+    def most_rows(self) -> int:
+        """Rows a search may see, those of a batch that is being written among them."""
+        return self._rows + self._arriving
 
     def unindexed(self) -> int:
         """Rows that the next optimize takes in. While one is under way: what it was given, and what came since."""
@@ -47,12 +95,20 @@ class Tally:
             there = self._collection.fetch(
                 [document.id for document in documents], output_fields=[], include_vector=False
             )
-            new = [document.id not in there for document in documents]
-            statuses = self._collection.upsert(list(documents))
-            taken = [status.ok() for status in statuses]
-            self._rows += sum(is_new and ok for is_new, ok in zip(new, taken, strict=True))
-            self._unindexed += sum(taken)
-            _raise_first(statuses)
+            new = [document for document in documents if document.id not in there]
+            self._arriving = len(new)
+            try:
+                added = self._collection.upsert(new) if new else []
+                self._rows += sum(status.ok() for status in added)
+            finally:
+                self._arriving = 0
+            changed = [document for document in documents if document.id in there]
+            replaced: list[Any] = []
+            for start in range(0, len(changed), _REPLACED_AT_ONCE):
+                with self.passage.alone():
+                    replaced += self._collection.upsert(changed[start : start + _REPLACED_AT_ONCE])
+            self._unindexed += sum(status.ok() for status in (*added, *replaced))
+            _raise_first([*added, *replaced])
 
     def delete(self, names: Sequence[str]) -> None:
         """Delete a batch; names that are not there are passed over."""

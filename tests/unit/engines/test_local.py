@@ -126,6 +126,31 @@ async def test_close_waits_for_what_is_under_way(tmp_path: Path) -> None:
     await engine.close()
 
 
+async def test_no_search_misses_a_row_that_is_being_replaced(tmp_path: Path) -> None:
+    engine = LocalEngine.at(tmp_path)
+    index = await engine.create(spec_of(IndexSettings()))
+    await bookshop.stock(index)
+    query = bookshop.vectors(1, seed=3)[0]
+    done = asyncio.Event()
+
+    async def replace() -> None:
+        start = 0
+        while not done.is_set():
+            await bookshop.stock(index, start=start, stop=start + 20)
+            start = (start + 7) % (bookshop.ROWS - 20)
+
+    replacing = asyncio.create_task(replace())
+    words = "wireless walnut crème hiking night"
+    for _ in range(60):
+        near, said = await asyncio.gather(
+            index.nearest(query, limit=bookshop.ROWS, exact=True), index.lexical(words, limit=bookshop.ROWS)
+        )
+        assert (len(near), len(said)) == (bookshop.ROWS, bookshop.ROWS)
+    done.set()
+    await replacing
+    await engine.close()
+
+
 async def test_nothing_runs_on_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = LocalEngine.at(tmp_path)
     index = await engine.create(FLAT)
