@@ -39,7 +39,7 @@ def run(*, rows: int, rounds: int) -> Section:
         serving = asyncio.create_task(server.serve())
         while not server.started:
             await asyncio.sleep(0.05)
-        await backend.searches.search(NAME, Search(query=next(words)))
+        await backend.searches.search(NAME, Search(query="anything"))
         while any(task.get_name().startswith("lexicon") for task in asyncio.all_tasks()):
             await asyncio.sleep(0.5)  # once after a start; searches go without it meanwhile
         port = server.servers[0].sockets[0].getsockname()[1]
