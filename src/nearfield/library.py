@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import CancelledError
 from dataclasses import fields as parts_of
 from dataclasses import replace
+from enum import StrEnum
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from nearfield.wiring import Backend
 
 T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
 Where = dict[str, Any] | str
 """A filter in either spelling: JSON, `{"price": {"$lte": 100}}`, or text, `"price <= 100"`."""
 
@@ -718,17 +720,17 @@ def parse_highlight(given: bool | Mapping[str, Any]) -> Highlight | None:
 
 def parse_mode(mode: Mode | str) -> Mode:
     """Raises InvalidRequest naming the modes."""
-    try:
-        return Mode(mode)
-    except ValueError as exc:
-        known = ", ".join(Mode)
-        raise InvalidRequest(f"unknown mode {mode!r}; expected one of {known}", field="mode") from exc
+    return _choice(Mode, mode, "mode", field="mode")
 
 
 def parse_scope(scope: FacetScope | str) -> FacetScope:
     """Raises InvalidRequest naming the scopes."""
+    return _choice(FacetScope, scope, "facet scope", field="facet_scope")
+
+
+def _choice(kind: type[E], given: str, what: str, *, field: str) -> E:
     try:
-        return FacetScope(scope)
+        return kind(given)
     except ValueError as exc:
-        known = ", ".join(FacetScope)
-        raise InvalidRequest(f"unknown facet scope {scope!r}; expected one of {known}", field="facet_scope") from exc
+        known = ", ".join(kind)
+        raise InvalidRequest(f"unknown {what} {given!r}; expected one of {known}", field=field) from exc

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
 from nearfield.domain.errors import InvalidFile, MissingDependency
+from nearfield.graphs.session import inputs_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,10 +43,7 @@ class OnnxRuntimeSession:
 
     def run(self, ids: Int64Array, mask: Int64Array, types: Int64Array | None = None) -> Float32Array:
         """See `GraphSession.run`."""
-        given = {"input_ids": ids, "attention_mask": mask}
-        if types is not None:
-            given["token_type_ids"] = types
-        feed = {name: given.get(name, np.zeros_like(ids)) for name in self._inputs}
+        feed = inputs_of(self._inputs, ids, mask, types)
         try:
             return cast("Float32Array", self._session.run([self._output], feed)[0])
         except Exception as exc:  # its errors share no class below Exception

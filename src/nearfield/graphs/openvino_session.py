@@ -6,9 +6,8 @@ import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
 from nearfield.domain.errors import InvalidFile, MissingDependency
+from nearfield.graphs.session import inputs_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,10 +74,7 @@ class OpenVinoSession:
 
     def run(self, ids: Int64Array, mask: Int64Array, types: Int64Array | None = None) -> Float32Array:
         """See `GraphSession.run`."""
-        given = {"input_ids": ids, "attention_mask": mask}
-        if types is not None:
-            given["token_type_ids"] = types
-        feed = {name: given.get(name, np.zeros_like(ids)) for name in self._inputs}
+        feed = inputs_of(self._inputs, ids, mask, types)
         try:
             request = getattr(self._of_thread, "request", None)
             if request is None:

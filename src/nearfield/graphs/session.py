@@ -5,7 +5,11 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import numpy as np
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nearfield.domain.documents import Float32Array, Int64Array
 
 Runtime = Literal["openvino", "onnxruntime"]
@@ -23,6 +27,14 @@ class GraphSession(Protocol):
         Raises the use's `unavailable`.
         """
         ...
+
+
+def inputs_of(
+    names: Sequence[str], ids: Int64Array, mask: Int64Array, types: Int64Array | None
+) -> dict[str, Int64Array]:
+    """What a graph with inputs of these names is given. All arrays have the shape of `ids`."""
+    given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids) if types is None else types}
+    return {name: given[name] for name in names}
 
 
 def chosen_runtime(wanted: Literal["auto"] | Runtime) -> Runtime:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
 from nearfield.domain.errors import RerankerUnavailable
 from nearfield.graphs.fingerprint import fingerprint
+from nearfield.graphs.gathering import Gathering
 from nearfield.graphs.lane import Lane
 from nearfield.graphs.onnxruntime_session import OnnxRuntimeSession
 from nearfield.graphs.openvino_session import OpenVinoSession
@@ -62,13 +62,11 @@ class CrossEncoder:
         self._runtime = chosen_runtime(runtime)
         self._precision: Precision = precision
         self._threads, self._cache_dir = threads, cache_dir
-        self._batch_tokens, self._turn_pairs = batch_tokens, turn_pairs
+        self._batch_tokens = batch_tokens
         self._tokenizer = PairTokenizer(self._config.tokenizer, max_tokens=self._config.max_tokens, field=SCORER.field)
         self._lane = Lane("rerank", SCORER)
         self._session: GraphSession | None = None
-        self._waiting: list[tuple[Sequence[Pair], asyncio.Future[Float32Array]]] = []
-        self._running: asyncio.Task[None] | None = None
-        self._closed = False
+        self._pairs: Gathering[Pair] = Gathering(self._score_pairs, most=turn_pairs, name="rerank together", use=SCORER)
         self._fingerprint = fingerprint(
             folder.name or name, {"weights": digest, "max_tokens": self._config.max_tokens, "score": "logistic"}
         )
@@ -101,15 +99,10 @@ class CrossEncoder:
 
     async def score(self, query: str, texts: Sequence[str]) -> Float32Array:
         """See `Reranker.score`. Concurrent calls are scored in common batches, oldest first."""
-        if self._closed:
-            raise RerankerUnavailable("the reranker is closed")
+        self._pairs.check_open()
         if not len(texts):
             return np.empty(0, dtype=np.float32)
-        future: asyncio.Future[Float32Array] = asyncio.get_running_loop().create_future()
-        self._waiting.append(([(query, text) for text in texts], future))
-        if self._running is None:
-            self._running = asyncio.create_task(self._drain(), name="rerank together")
-        return await future
+        return await self._pairs.ask([(query, text) for text in texts])
 
     async def warm(self) -> None:
         """See `Reranker.warm`."""
@@ -117,51 +110,12 @@ class CrossEncoder:
 
     async def close(self) -> None:
         """See `Reranker.close`. What waits is still answered."""
-        self._closed = True
-        if self._running is not None:
-            await self._running
+        await self._pairs.close()
         await self._lane.close()
         self._session = None
 
-    async def _drain(self) -> None:
-        try:
-            while self._waiting:
-                await self._answer(self._take())
-        finally:
-            self._running = None
-            for _, future in self._waiting:  # none, unless this task was cancelled with its loop
-                future.cancel()
-            self._waiting.clear()
-
-    def _take(self) -> list[tuple[Sequence[Pair], asyncio.Future[Float32Array]]]:
-        """The oldest callers, up to `turn_pairs` pairs, at least one caller. Those who gave up are passed over."""
-        taken: list[tuple[Sequence[Pair], asyncio.Future[Float32Array]]] = []
-        size = 0
-        while self._waiting and (not taken or size + len(self._waiting[0][0]) <= self._turn_pairs):
-            pairs, future = self._waiting.pop(0)
-            if not future.done():
-                taken.append((pairs, future))
-                size += len(pairs)
-        return taken
-
-    async def _answer(self, taken: Sequence[tuple[Sequence[Pair], asyncio.Future[Float32Array]]]) -> None:
-        if not taken:
-            return
-        try:
-            scores = await self._lane.run(self._score, [pair for pairs, _ in taken for pair in pairs])
-        except asyncio.CancelledError:
-            for _, future in taken:
-                future.cancel()
-            raise
-        except Exception as exc:  # whatever it is, someone waits for it  # noqa: BLE001
-            for _, future in taken:
-                if not future.done():
-                    future.set_exception(exc)
-            return
-        ends = np.cumsum([len(pairs) for pairs, _ in taken])
-        for (_, future), own in zip(taken, np.split(scores, ends[:-1]), strict=True):
-            if not future.done():
-                future.set_result(own)
+    async def _score_pairs(self, pairs: list[Pair]) -> Float32Array:
+        return await self._lane.run(self._score, pairs)
 
     def _score(self, pairs: Sequence[Pair]) -> Float32Array:
         """Runs in the lane's thread."""
