@@ -10,6 +10,7 @@ import pytest
 from nearfield.domain.plans import Correction, Mode
 from nearfield.domain.queries import Search
 from nearfield.library import open as open_database
+from nearfield.search import lexicons
 from nearfield.search.spelling import Speller
 from nearfield.search.wording import _corrections
 
@@ -100,7 +101,10 @@ def test_what_is_embedded_is_the_corrected_text(things: CollectionHandle) -> Non
     assert scores("Panasnic chair", typos=False) != pytest.approx(scores("panasonic chair"), abs=1e-6)
 
 
-def test_new_words_are_known_at_once(things: CollectionHandle) -> None:
+def test_new_words_are_known_at_once(things: CollectionHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    # however busy the machine is, the lexicon is brought up to date and waited for
+    for name, value in {"WAIT_S": 30.0, "QUICK_S": 30.0, "FRESH_SHARE": 0}.items():
+        monkeypatch.setattr(lexicons, name, value)
     things.upsert({"id": "new", "name": "Panasnic"})
     answer: Answer = things.search("panasnic", mode="lexical")
     assert ([hit.id for hit in answer], answer.plan.corrections) == (["new"], ())
