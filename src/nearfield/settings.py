@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     )
     embedder: str = Field("all-MiniLM-L6-v2", description="Embedder of collections that name none.")
     engine: str = Field("local", description="Engine of collections that name none.")
+    engine_keys: dict[str, SecretStr] = Field(
+        {}, description="Password or API key by engine name or by address, as a JSON object; never stored."
+    )
     runtime: Literal["auto", "openvino", "onnxruntime"] = Field(
         "auto", description="What runs ONNX models; auto is OpenVINO on x86-64 and ONNX Runtime elsewhere."
     )

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from filelock import FileLock, Timeout
 
+from nearfield.domain.addresses import EngineAddress
 from nearfield.domain.errors import (
     DataDirInUse,
     EmbedderUnavailable,
@@ -31,6 +33,7 @@ from nearfield.indexing.catalog import Catalog
 from nearfield.indexing.chunking import Chunker
 from nearfield.indexing.documents import Documents
 from nearfield.indexing.generations import Generations
+from nearfield.protocols.engine import check_address
 from nearfield.protocols.reranker import FoundModel, RerankerPlace, named_kind
 from nearfield.quality.feedback import Feedback
 from nearfield.quality.impressions import Impressions
@@ -52,10 +55,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from pydantic import SecretStr
+
     from nearfield.models.shelf import Shelf, ShelfEntry
     from nearfield.models.source import Transfer
     from nearfield.protocols.embedder import Embedder
-    from nearfield.protocols.engine import EngineCapabilities, VectorEngine
+    from nearfield.protocols.engine import EmbeddedEngine, EngineCapabilities, RemoteEngine, VectorEngine
     from nearfield.protocols.reranker import Reranker, RerankerKind
     from nearfield.protocols.source import Source
     from nearfield.protocols.store import Store
@@ -89,16 +94,33 @@ def engine_capabilities() -> dict[str, EngineCapabilities]:
 
 
 class EnginePool:
-    """One engine object per name, over a folder of its own in the data directory."""
+    """One engine object per address: over a folder of its own in the data directory, or on a server."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, data_dir: Path, keys: Mapping[str, SecretStr]) -> None:
+        self._folder, self._keys = data_dir / "engines", keys
+        self._installation = data_dir / "installation"
         self._engines: dict[str, VectorEngine] = {}
 
-    def get(self, name: str) -> VectorEngine:
-        if name not in self._engines:
-            self._engines[name] = engine_class(name).at(self._folder / name)
-        return self._engines[name]
+    def get(self, text: str) -> VectorEngine:
+        """The engine of an address. Raises UnsupportedByEngine, InvalidSetting, MissingDependency."""
+        if text not in self._engines:
+            address = EngineAddress.parse(text)
+            kind = engine_class(address.name)
+            check_address(kind.capabilities, address)
+            if address.url is None:
+                self._engines[text] = cast("type[EmbeddedEngine]", kind).at(self._folder / address.name)
+            else:
+                key = self._keys.get(f"{address.name}+{address.url}") or self._keys.get(address.name)
+                self._engines[text] = cast("type[RemoteEngine]", kind).reach(
+                    address, prefix=self._prefix(), key=None if key is None else key.get_secret_value()
+                )
+        return self._engines[text]
+
+    def _prefix(self) -> str:
+        """Two data directories on one server must not take each other's indexes, both of which begin with `c1_g1`."""
+        if not self._installation.exists():
+            self._installation.write_text(secrets.token_hex(4))
+        return f"nearfield_{self._installation.read_text()}_"
 
     async def close(self) -> None:
         for engine in self._engines.values():
@@ -314,7 +336,7 @@ class Backend:
     def with_defaults(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """A collection's JSON body with the settings' embedder and engine, and that engine's kind, if not named."""
         full = {"embedder": self.settings.embedder, "engine": self.settings.engine, **body}
-        kinds = engine_class(full["engine"]).capabilities.kinds
+        kinds = engine_class(EngineAddress.parse(full["engine"]).name).capabilities.kinds
         if IndexKind.HNSW not in kinds:
             full["index"] = {"kind": min(kinds), **(full.get("index") or {})}
         return full
@@ -365,7 +387,7 @@ async def open_backend(settings: Settings) -> Backend:
         stack.callback(_lock(folder).release)
         store = await SqliteStore.open(folder / "nearfield.db")
         stack.push_async_callback(store.close)
-        engines, embedders = EnginePool(folder / "engines"), EmbedderPool(settings)
+        engines, embedders = EnginePool(folder, settings.engine_keys), EmbedderPool(settings)
         stack.push_async_callback(embedders.close)
         stack.push_async_callback(engines.close)
         generations = Generations(

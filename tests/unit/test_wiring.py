@@ -130,17 +130,23 @@ def test_every_engine_tells_what_it_can() -> None:
 
 def test_an_unknown_engine_is_told_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(
-        UnsupportedByEngine, match=r"no engine 'faiss' is installed; installed are .*exact, .*local"
+        UnsupportedByEngine, match=r"no engine 'abacus' is installed; installed are .*exact, .*local"
     ) as told:
-        EnginePool(tmp_path).get("faiss")
+        EnginePool(tmp_path, {}).get("abacus")
     assert told.value.field == "engine"
 
 
 async def test_an_engine_has_one_folder_of_its_own(tmp_path: Path) -> None:
-    pool = EnginePool(tmp_path)
+    pool = EnginePool(tmp_path, {})
     assert pool.get("exact") is pool.get("exact")
     assert pool.get("exact") is not pool.get("local")
     await pool.close()
+
+
+async def test_an_address_an_engine_cannot_be_at_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="engine exact runs in this process") as told:
+        EnginePool(tmp_path, {}).get("exact+http://host")
+    assert told.value.field == "engine"
 
 
 # -- defaults ----------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import numpy as np
 
-from nearfield.domain.errors import DimensionMismatch, InvalidVector, UnsupportedByEngine
+from nearfield.domain.errors import DimensionMismatch, InvalidSetting, InvalidVector, UnsupportedByEngine
 from nearfield.domain.filters import Filter, walk
 from nearfield.domain.languages import ENGLISH
 from nearfield.domain.schema import FieldType, IndexKind, Metric, Quantization
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
+    from nearfield.domain.addresses import EngineAddress
     from nearfield.domain.documents import Float32Array, Int64Array
     from nearfield.domain.filters import Row
     from nearfield.domain.hits import Matches
@@ -35,6 +36,8 @@ class EngineCapabilities:
     lexical: BM25 over the rows' text. languages: what `IndexSpec.language` may ask where there is lexical search.
     exact: exhaustive search on request. effort: efSearch, or its like, per query.
     durable: `flush` survives kill -9. max_dimension: components.
+    embedded: is an `EmbeddedEngine`. remote: is a `RemoteEngine`. options: what an address
+    may carry, each with its meaning.
     """
 
     metrics: frozenset[Metric]
@@ -47,6 +50,9 @@ class EngineCapabilities:
     effort: bool = False
     durable: bool = False
     max_dimension: int = 4096
+    embedded: bool = True
+    remote: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +173,6 @@ class VectorEngine(Protocol):
     capabilities: ClassVar[EngineCapabilities]
     """Readable without connecting: `nearfield engines` prints it."""
 
-    @classmethod
-    def at(cls, folder: Path) -> Self:
-        """An engine over a folder of its own (made when first needed). Opens nothing yet."""
-        ...
-
     async def create(self, spec: IndexSpec) -> VectorIndex:
         """Make an empty index; one of that name that exists is dropped first.
 
@@ -189,6 +190,29 @@ class VectorEngine(Protocol):
 
     async def close(self) -> None:
         """Close every index handed out. Idempotent."""
+        ...
+
+
+class EmbeddedEngine(VectorEngine, Protocol):
+    """An engine that claims `embedded`: it keeps its indexes in a folder, inside this process."""
+
+    @classmethod
+    def at(cls, folder: Path) -> Self:
+        """An engine over a folder of its own (made when first needed). Opens nothing yet. Raises MissingDependency."""
+        ...
+
+
+class RemoteEngine(VectorEngine, Protocol):
+    """An engine that claims `remote`: it keeps its indexes on a server."""
+
+    @classmethod
+    def reach(cls, address: EngineAddress, *, prefix: str, key: str | None = None) -> Self:
+        """An engine on a server. Connects to nothing yet.
+
+        address: already through `check_address`. prefix: what the names of this installation's indexes begin with, on
+        a server that others may use too: letters, digits and `_`. key: password or API key; never logged, never in an
+        error. Raises InvalidSetting for an option's value or a URL it cannot use, MissingDependency.
+        """
         ...
 
 
@@ -210,6 +234,18 @@ def check_spec(engine: str, capabilities: EngineCapabilities, spec: IndexSpec) -
             f"engine {engine} holds 1 to {capabilities.max_dimension} dimensions, not {spec.dimension}",
             field="embedder",
         )
+
+
+def check_address(capabilities: EngineCapabilities, address: EngineAddress) -> None:
+    """Raise InvalidSetting, naming `engine`, unless `capabilities` claim what an address asks."""
+    if address.url is None and not capabilities.embedded:
+        raise InvalidSetting(f"engine {address.name} is a server; write {address.name}+URL", field="engine")
+    if address.url is not None and not capabilities.remote:
+        raise InvalidSetting(f"engine {address.name} runs in this process; name it without a URL", field="engine")
+    unknown = sorted(address.options.keys() - capabilities.options.keys())
+    if unknown:
+        known = ", ".join(sorted(capabilities.options)) or "none"
+        raise InvalidSetting(f"engine {address.name} has no option {unknown[0]!r}; it knows {known}", field="engine")
 
 
 def _refusal(engine: str, field: str, given: str, known: frozenset[str]) -> UnsupportedByEngine:

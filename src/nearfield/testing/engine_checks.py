@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import hashlib
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
+from nearfield.domain.addresses import EngineAddress
 from nearfield.domain.filters import Eq, matches
 from nearfield.domain.schema import IndexKind, IndexSettings, Metric, Quantization
 from nearfield.protocols.engine import IndexSpec
@@ -13,12 +15,21 @@ from nearfield.testing import bookshop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from nearfield.domain.documents import Float32Array, Int64Array
-    from nearfield.protocols.engine import VectorEngine, VectorIndex
+    from nearfield.protocols.engine import EmbeddedEngine, RemoteEngine, VectorEngine, VectorIndex
 
 RECALL: Final = 0.95
 """Of the true ten nearest, the share an approximate index has to find among 240 rows."""
+
+
+def engine_of(kind: type[VectorEngine], place: Path, address: str | None, key: str | None) -> VectorEngine:
+    """An engine over a folder, or on a server at an address; there each place has a prefix of its own."""
+    if address is None:
+        return cast("type[EmbeddedEngine]", kind).at(place)
+    prefix = f"suite_{hashlib.sha256(str(place).encode()).hexdigest()[:12]}_"
+    return cast("type[RemoteEngine]", kind).reach(EngineAddress.parse(address), prefix=prefix, key=key)
 
 
 def plainest(engine: VectorEngine | type[VectorEngine]) -> IndexSettings:

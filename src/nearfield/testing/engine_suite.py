@@ -36,6 +36,7 @@ from nearfield.testing import bookshop
 from nearfield.testing.engine_checks import (
     check_all_found,
     check_searches,
+    engine_of,
     listed_keys,
     plainest,
     quantizations,
@@ -44,7 +45,7 @@ from nearfield.testing.engine_checks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from nearfield.protocols.engine import VectorEngine, VectorIndex
@@ -63,19 +64,10 @@ _WRITER = """
 import asyncio, importlib, sys
 from pathlib import Path
 from nearfield.testing import bookshop
-from nearfield.testing.engine_checks import (
-    check_all_found,
-    check_searches,
-    listed_keys,
-    plainest,
-    quantizations,
-    spec_of,
-    truly_nearest,
-)
-from nearfield.testing.engine_checks import plainest, spec_of
+from nearfield.testing.engine_checks import engine_of, plainest, spec_of
 async def main():
-    module, name, folder = sys.argv[1:]
-    engine = getattr(importlib.import_module(module), name).at(Path(folder))
+    module, name, place, address, key = sys.argv[1:]
+    engine = engine_of(getattr(importlib.import_module(module), name), Path(place), address or None, key or None)
     index = await engine.create(spec_of(plainest(engine)))
     await bookshop.stock(index)
     await index.delete(bookshop.keys()[:40])
@@ -90,13 +82,28 @@ asyncio.run(main())
 
 @pytest.mark.asyncio
 class EngineSuite:
-    """Supply `engine_type`; override `engine` where `at` a folder is not enough to make one."""
+    """Supply `engine_type`, and the fixture `address` (and `key`) where it is an engine on a server."""
 
     engine_type: ClassVar[type[VectorEngine]]
 
     @pytest.fixture
-    async def engine(self, tmp_path: Path) -> AsyncIterator[VectorEngine]:
-        engine = self.engine_type.at(tmp_path / "engine")
+    def address(self) -> str | None:
+        """Where the server is, as `NAME+URL`; None for an engine in the process."""
+        return None
+
+    @pytest.fixture
+    def key(self) -> str | None:
+        """The server's password or API key."""
+        return None
+
+    @pytest.fixture
+    def engine_at(self, address: str | None, key: str | None) -> Callable[[Path], VectorEngine]:
+        """Makes an engine of its own for each place; one made for the same place finds what another left there."""
+        return lambda place: engine_of(self.engine_type, place, address, key)
+
+    @pytest.fixture
+    async def engine(self, tmp_path: Path, engine_at: Callable[[Path], VectorEngine]) -> AsyncIterator[VectorEngine]:
+        engine = engine_at(tmp_path / "engine")
         yield engine
         await engine.close()
 
@@ -345,7 +352,7 @@ class EngineSuite:
 
     # -- lifetime ------------------------------------------------------------------------------------------------
     async def test_opened_again_it_answers_the_same(
-        self, books: VectorIndex, engine: VectorEngine, tmp_path: Path
+        self, books: VectorIndex, engine: VectorEngine, engine_at: Callable[[Path], VectorEngine], tmp_path: Path
     ) -> None:
         if not engine.capabilities.durable:
             pytest.skip("the engine does not claim to be durable")
@@ -354,7 +361,7 @@ class EngineSuite:
         before = await books.nearest(query, limit=50)
         await books.flush()
         await engine.close()
-        again = self.engine_type.at(tmp_path / "engine")
+        again = engine_at(tmp_path / "engine")
         index = await again.open(books.spec)
         after = await index.nearest(query, limit=50)
         assert after.keys.tolist() == before.keys.tolist()
@@ -364,17 +371,25 @@ class EngineSuite:
                 assert await index.count(where) == sum(matches(where, bookshop.row(n)) for n in range(3, bookshop.ROWS))
         await again.close()
 
-    async def test_what_was_flushed_survives_a_kill(self, engine: VectorEngine, tmp_path: Path) -> None:
+    async def test_what_was_flushed_survives_a_kill(
+        self,
+        engine: VectorEngine,
+        engine_at: Callable[[Path], VectorEngine],
+        tmp_path: Path,
+        address: str | None,
+        key: str | None,
+    ) -> None:
         if not engine.capabilities.durable:
             pytest.skip("the engine does not claim to be durable")
-        where = [self.engine_type.__module__, self.engine_type.__qualname__, str(tmp_path / "killed")]
+        kind = self.engine_type
+        where = [kind.__module__, kind.__qualname__, str(tmp_path / "killed"), address or "", key or ""]
         with subprocess.Popen(  # noqa: ASYNC220, S603 - nothing else is to run, and the command is ours
             [sys.executable, "-c", _WRITER, *where], stdout=subprocess.PIPE, text=True
         ) as writer:
             assert writer.stdout is not None
             assert [writer.stdout.readline().strip() for _ in range(2)] == ["flushed", "written"]
             writer.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-        survivor = self.engine_type.at(tmp_path / "killed")
+        survivor = engine_at(tmp_path / "killed")
         index = await survivor.open(spec_of(plainest(engine)))
         listed = await listed_keys(index)
         assert set(bookshop.keys()[40:].tolist()) <= set(listed)
