@@ -136,7 +136,7 @@ class ChangeLog(RuleBasedStateMachine):
         self._wrote(receipt.seq)
 
     def _replica(self) -> Replica:
-        new = NewGeneration("exact", IndexSettings(), "model@1", 4)
+        new = NewGeneration("exact", IndexSettings(), "model@1", 4, "model")
         return Replica(self.run(self.store.create_generation(self.books, new)))
 
     @rule(which=REPLICAS, limit=st.integers(1, 6))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from nearfield.domain.schema import CollectionSpec, IndexSettings
+from nearfield.domain.schema import CollectionSpec, IndexSettings, SearchSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +21,17 @@ class Collection:
 
 
 class GenerationState(StrEnum):
-    """building: catching up, not searched. live: the one that answers. retired: kept for rollback."""
+    """building: being filled beside the live one. ready: verified, may be switched to. live: the one that answers.
+    retired: was live, is kept for a rollback. dropping: being removed, which the next opening finishes.
+
+    All but the last follow the change log.
+    """
 
     BUILDING = "building"
+    READY = "ready"
     LIVE = "live"
     RETIRED = "retired"
+    DROPPING = "dropping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class Generation:
 
     number: 1, 2, 3 ... within its collection. fingerprint: of the embedder whose vectors it holds.
     applied_seq: the watermark: every change up to it is durable in the engine.
+    embedder: as the user names it. search: how its rows' texts are made and searched by words.
+    unattended: goes live by itself once it has caught up and holds what it must.
     """
 
     id: int
@@ -47,6 +53,13 @@ class Generation:
     dimension: int
     state: GenerationState
     applied_seq: int
+    embedder: str = ""
+    search: SearchSettings = field(default_factory=SearchSettings)
+    unattended: bool = False
+
+    def shape(self, spec: CollectionSpec) -> CollectionSpec:
+        """A collection's settings as they are where this generation is live."""
+        return replace(spec, engine=self.engine, embedder=self.embedder, index=self.index, search=self.search)
 
     @property
     def index_name(self) -> str:

@@ -210,7 +210,10 @@ class Generations:
         embedder = embedder or await self._embedder(collection.spec.embedder)
         spec = collection.spec
         made = await self._store.create_generation(
-            collection, NewGeneration(spec.engine, spec.index, embedder.fingerprint, embedder.dimension)
+            collection,
+            NewGeneration(
+                spec.engine, spec.index, embedder.fingerprint, embedder.dimension, spec.embedder, spec.search
+            ),
         )
         return await self._store.set_state(made, GenerationState.LIVE)
 

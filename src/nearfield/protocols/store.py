@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from nearfield.domain.schema import SearchSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NewGeneration:
-    """What a generation is made of; its number and watermark (0) are the store's to give."""
+    """What a generation is made of; its number and watermark (0) are the store's to give. See `Generation`."""
 
     engine: str
     index: IndexSettings
     fingerprint: str
     dimension: int
+    embedder: str
+    search: SearchSettings = field(default_factory=SearchSettings)
+    unattended: bool = False
 
 
 class Store(Protocol):
@@ -134,6 +139,19 @@ class Store(Protocol):
 
     async def set_state(self, generation: Generation, state: GenerationState) -> Generation:
         """Setting `live` retires the one that was live, in the same transaction."""
+        ...
+
+    async def switch(self, generation: Generation) -> Collection:
+        """Make a generation the live one, retire the one that was, and have the collection's spec say what is live, in
+        one transaction; the collection as it is then. Raises IndexMissing, CollectionNotFound."""
+        ...
+
+    async def put_report(self, generation: Generation, report: str) -> None:
+        """Keep what a verification found, as JSON, in place of the one before. Raises IndexMissing."""
+        ...
+
+    async def report(self, generation: Generation) -> str | None:
+        """What the last verification found; None where there was none."""
         ...
 
     async def set_watermark(

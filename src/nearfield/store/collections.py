@@ -38,6 +38,9 @@ NAMES_TOLD: Final = 20
 _BY_NAME: Final = select(collections.c.id, collections.c.name, collections.c.spec).where(
     collections.c.name == bindparam("wanted")
 )
+_BY_ID: Final = select(collections.c.id, collections.c.name, collections.c.spec).where(
+    collections.c.id == bindparam("wanted"), collections.c.name.is_not(None)
+)
 _ALL: Final = (
     select(collections.c.id, collections.c.name, collections.c.spec)
     .where(collections.c.name.is_not(None))
@@ -83,9 +86,17 @@ def respec(conn: Connection, collection: Collection, change: Callable[[Collectio
     there = find(conn, collection.name)
     if there.id != collection.id:
         raise CollectionNotFound(f"collection {collection.name!r} was dropped and made anew", field="collection")
-    changed = change(there.spec)
-    conn.execute(update(collections).where(collections.c.id == there.id).values(spec=spec_text(changed)))
-    return Collection(there.id, changed)
+    return reshape(conn, there.id, change)
+
+
+def reshape(conn: Connection, collection_id: int, change: Callable[[CollectionSpec], CollectionSpec]) -> Collection:
+    """Put `change(the spec as it is)` in its place, whatever it changes. Raises CollectionNotFound when it is gone."""
+    row = conn.execute(_BY_ID, {"wanted": collection_id}).first()
+    if row is None:
+        raise CollectionNotFound("the collection was dropped", field="collection")
+    changed = change(collection_of(row).spec)
+    conn.execute(update(collections).where(collections.c.id == collection_id).values(spec=spec_text(changed)))
+    return Collection(collection_id, changed)
 
 
 def hide(conn: Connection, collection: Collection) -> None:

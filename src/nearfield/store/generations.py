@@ -9,9 +9,10 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from nearfield.domain.collections import Collection, Generation, GenerationState
 from nearfield.domain.errors import IndexMissing
 from nearfield.store import change_log
+from nearfield.store.collections import reshape
 from nearfield.store.inserts import insert_one
 from nearfield.store.pages import pages
-from nearfield.store.records import generation_of, index_text
+from nearfield.store.records import generation_of, index_text, search_text
 from nearfield.store.tables import collections, generations, spans
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
     from nearfield.protocols.store import NewGeneration
 
+_ROW: Final = tuple(column for column in generations.c if column.name != "report")
 _OF_COLLECTION: Final = (
-    select(generations).where(generations.c.collection_id == bindparam("collection")).order_by(generations.c.number)
+    select(*_ROW).where(generations.c.collection_id == bindparam("collection")).order_by(generations.c.number)
 )
 _ADVANCE: Final = (
     update(generations).where(generations.c.id == bindparam("generation")).values(applied_seq=bindparam("seq"))
@@ -51,6 +53,9 @@ def create(conn: Connection, collection: Collection, new: NewGeneration) -> Gene
         "dimension": new.dimension,
         "state": GenerationState.BUILDING.value,
         "applied_seq": 0,
+        "embedder": new.embedder,
+        "search": search_text(new.search),
+        "unattended": new.unattended,
     }
     return Generation(
         id=insert_one(conn, generations, values),
@@ -62,6 +67,9 @@ def create(conn: Connection, collection: Collection, new: NewGeneration) -> Gene
         dimension=new.dimension,
         state=GenerationState.BUILDING,
         applied_seq=0,
+        embedder=new.embedder,
+        search=new.search,
+        unattended=new.unattended,
     )
 
 
@@ -84,10 +92,29 @@ def set_state(conn: Connection, generation: Generation, state: GenerationState) 
         )
     mine = generations.c.id == generation.id
     conn.execute(update(generations).where(mine).values(state=state.value))
-    row = conn.execute(select(generations).where(mine)).first()
+    row = conn.execute(select(*_ROW).where(mine)).first()
     if row is None:
         raise _dropped(generation)
     return generation_of(row)
+
+
+def switch(conn: Connection, generation: Generation) -> Collection:
+    """See `Store.switch`."""
+    live = set_state(conn, generation, GenerationState.LIVE)
+    return reshape(conn, live.collection_id, live.shape)
+
+
+def put_report(conn: Connection, generation: Generation, report: str) -> None:
+    """See `Store.put_report`."""
+    mine = generations.c.id == generation.id
+    if not conn.execute(update(generations).where(mine).values(report=report)).rowcount:
+        raise _dropped(generation)
+
+
+def read_report(conn: Connection, generation: Generation) -> str | None:
+    """See `Store.report`."""
+    found: str | None = conn.execute(select(generations.c.report).where(generations.c.id == generation.id)).scalar()
+    return found
 
 
 def set_watermark(

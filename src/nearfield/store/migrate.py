@@ -11,7 +11,7 @@ from nearfield.domain.errors import StoreUnavailable
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The newest revision in `migrations/versions`; a test compares."""
 
 

@@ -36,7 +36,7 @@ def spec_text(spec: CollectionSpec) -> str:
             "engine": spec.engine,
             "index": asdict(spec.index),
             "fusion": fusion_to_json(spec.fusion),
-            "search": {"weights": dict(spec.search.weights), "language": spec.search.language},
+            "search": _search_json(spec.search),
             "events": spec.events,
         }
     ).decode()
@@ -53,9 +53,23 @@ def spec_of(name: str, text: str) -> CollectionSpec:
         engine=stored["engine"],
         index=_index_of(stored["index"]),
         fusion=fusion_from_json(stored.get("fusion", {})),
-        search=SearchSettings(**stored.get("search", {})),  # older ones have none
+        search=search_of(stored.get("search", {})),  # older ones have none
         events=stored.get("events", False),
     )
+
+
+def search_text(search: SearchSettings) -> str:
+    """Search settings as JSON."""
+    return orjson.dumps(_search_json(search)).decode()
+
+
+def search_of(stored: Mapping[str, Any]) -> SearchSettings:
+    """The inverse of `search_text`, on JSON already read."""
+    return SearchSettings(**stored)
+
+
+def _search_json(search: SearchSettings) -> dict[str, Any]:
+    return {"weights": dict(search.weights), "language": search.language}
 
 
 def index_text(index: IndexSettings) -> str:
@@ -79,8 +93,9 @@ def collection_of(row: Sequence[Any]) -> Collection:
 
 
 def generation_of(row: Sequence[Any]) -> Generation:
-    """row: the columns of `generations` in their order."""
-    row_id, collection_id, number, engine, settings, fingerprint, dimension, state, applied_seq = row
+    """row: the columns of `generations` in their order, the report left out."""
+    row_id, collection_id, number, engine, settings, fingerprint, dimension, state, applied_seq, *later = row
+    embedder, search, unattended = later
     return Generation(
         id=row_id,
         collection_id=collection_id,
@@ -91,6 +106,9 @@ def generation_of(row: Sequence[Any]) -> Generation:
         dimension=dimension,
         state=GenerationState(state),
         applied_seq=applied_seq,
+        embedder=embedder,
+        search=search_of(orjson.loads(search)),
+        unattended=bool(unattended),
     )
 
 

@@ -177,6 +177,15 @@ class SqlStore:
         """Raises IndexMissing when the generation was dropped."""
         return await self._writer.run(partial(generation_rows.set_state, generation=generation, state=state))
 
+    async def switch(self, generation: Generation) -> Collection:
+        return await self._writer.run(partial(generation_rows.switch, generation=generation))
+
+    async def put_report(self, generation: Generation, report: str) -> None:
+        await self._writer.run(partial(generation_rows.put_report, generation=generation, report=report))
+
+    async def report(self, generation: Generation) -> str | None:
+        return await self._readers.run(partial(generation_rows.read_report, generation=generation))
+
     async def set_watermark(
         self, generation: Generation, applied_seq: int, *, spans: Mapping[int, int] | None = None
     ) -> None:

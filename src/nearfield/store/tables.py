@@ -125,6 +125,10 @@ generations: Final = Table(
     Column("dimension", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("applied_seq", BigInteger, nullable=False),
+    Column("embedder", Text, nullable=False, server_default=""),
+    Column("search", Text, nullable=False, server_default="{}"),  # JSON of SearchSettings
+    Column("unattended", Boolean(create_constraint=False), nullable=False, server_default="0"),
+    Column("report", Text),  # JSON; read by itself, never with the row
     UniqueConstraint("collection_id", "number"),
     sqlite_autoincrement=True,
 )

@@ -25,7 +25,7 @@ from nearfield.domain.errors import (
     StoreUnavailable,
 )
 from nearfield.domain.fusion import Fusion, FusionMethod
-from nearfield.domain.schema import FieldType, IndexKind, IndexSettings, Metric, Quantization
+from nearfield.domain.schema import FieldType, IndexKind, IndexSettings, Metric, Quantization, SearchSettings
 from nearfield.protocols.store import NewGeneration, brought
 
 if TYPE_CHECKING:
@@ -133,9 +133,11 @@ class GenerationsContract:
     async def test_a_new_generation_is_building_at_watermark_zero(self, store: SqlStore) -> None:
         books = await store.create_collection(spec())
         index = IndexSettings(IndexKind.FLAT, Metric.EUCLIDEAN, quantization=Quantization.FLOAT16)
-        made = await store.create_generation(books, NewGeneration("local", index, "model@1", 384))
+        search = SearchSettings({"title": 3}, "german")
+        made = await store.create_generation(books, NewGeneration("local", index, "model@1", 384, "model", search))
         assert (made.number, made.state, made.applied_seq) == (1, GenerationState.BUILDING, 0)
         assert (made.engine, made.index, made.fingerprint, made.dimension) == ("local", index, "model@1", 384)
+        assert (made.embedder, made.search, made.unattended) == ("model", search, False)
         assert await store.generations(books) == [made]
 
     async def test_numbers_rise_and_are_never_used_again(self, store: SqlStore) -> None:
@@ -157,6 +159,38 @@ class GenerationsContract:
         states = [one.state for one in await store.generations(books)]
         assert states == [GenerationState.RETIRED, GenerationState.LIVE]
         assert await store.generations(films) == [elsewhere]
+
+    async def test_a_switch_takes_the_settings_of_the_collection_with_it_and_back(self, store: SqlStore) -> None:
+        books = await store.create_collection(spec(engine="exact", embedder="old", events=True))
+        other = await store.create_collection(spec("other"))
+        index = IndexSettings(m=32)
+        first = await store.create_generation(books, NewGeneration("exact", books.spec.index, "old@1", 4, "old"))
+        await store.switch(first)
+        search = SearchSettings({"title": 3}, "german")
+        second = await store.create_generation(books, NewGeneration("local", index, "new@1", 8, "new", search, True))
+        assert (await store.collection("books")).spec == books.spec
+
+        moved = await store.switch(second)
+        assert moved == await store.collection("books")
+        assert moved.spec == replace(books.spec, engine="local", embedder="new", index=index, search=search)
+        states = [one.state for one in await store.generations(books)]
+        assert states == [GenerationState.RETIRED, GenerationState.LIVE]
+
+        assert (await store.switch(first)).spec == books.spec
+        states = [one.state for one in await store.generations(books)]
+        assert states == [GenerationState.LIVE, GenerationState.RETIRED]
+        assert await store.collection("other") == other
+
+    async def test_what_a_verification_found_is_kept_until_the_next(self, store: SqlStore) -> None:
+        books = await store.create_collection(spec())
+        generation = await store.create_generation(books, new_generation())
+        assert await store.report(generation) is None
+        for report in ('{"passed": false}', '{"passed": true}'):
+            await store.put_report(generation, report)
+            assert await store.report(generation) == report
+        assert await store.generations(books) == [generation]
+        await store.drop_generation(generation)
+        assert await store.report(generation) is None
 
     async def test_watermark_and_spans_are_set_together(self, store: SqlStore) -> None:
         books = await store.create_collection(spec())
@@ -184,6 +218,8 @@ class GenerationsContract:
             store.set_watermark(generation, 1),
             store.put_spans(generation, {1: 2}),
             store.set_state(generation, GenerationState.LIVE),
+            store.switch(generation),
+            store.put_report(generation, "{}"),
         ):
             with pytest.raises(IndexMissing, match=r"generation 1 \(c1_g1\) is not recorded"):
                 await write

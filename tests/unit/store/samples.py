@@ -26,7 +26,7 @@ def document(id: str, title: str = "a title", vector: Float32Array | None = None
 
 
 def new_generation(fingerprint: str = "model@1", dimension: int = 4) -> NewGeneration:
-    return NewGeneration("exact", IndexSettings(), fingerprint, dimension)
+    return NewGeneration("exact", IndexSettings(), fingerprint, dimension, "model")
 
 
 async def everything(store: SqlStore, collection: Collection) -> dict[str, StoredDocument]:

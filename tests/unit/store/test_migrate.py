@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -71,6 +72,29 @@ def test_a_fresh_database_is_brought_to_head_once(connection: Connection) -> Non
     upgrade(connection, "the database")
     with connection.begin():
         assert current(connection) == HEAD
+
+
+def test_a_generation_of_before_is_made_of_what_its_collection_says(connection: Connection) -> None:
+    with connection.begin():
+        config = Config()
+        config.set_main_option("script_location", "nearfield.store:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        for statement in (
+            (
+                "INSERT INTO collections VALUES (1, 'old', '{\"embedder\": \"m\"}', 0, 0, 1), "
+                '(2, \'new\', \'{"embedder": "n", "search": {"language": "german"}}\', 0, 0, 1)'
+            ),
+            (
+                "INSERT INTO generations VALUES (1, 1, 1, 'local', '{}', 'm@1', 4, 'live', 0), "
+                "(2, 2, 1, 'local', '{}', 'n@1', 4, 'live', 7)"
+            ),
+        ):
+            connection.exec_driver_sql(statement)
+    upgrade(connection, "the database")
+    with connection.begin():
+        rows = connection.execute(text("SELECT embedder, search, unattended, report FROM generations ORDER BY id"))
+        assert [tuple(row) for row in rows] == [("m", "{}", 0, None), ("n", '{"language":"german"}', 0, None)]
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(connection: Connection) -> None:
