@@ -1,4 +1,5 @@
-"""The file that says what an index on disk is. It is written last, so an index without it was never finished."""
+"""What says what an index is: a file beside it, or a note among a server's own. It is written last, so an index without
+it was never finished."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ SPEC_FILE: Final = "spec.json"
 
 def write_spec(folder: Path, spec: IndexSpec, *, layout: int) -> None:
     """Mark the index in `folder` as finished. layout: version of the files beside it."""
-    write_atomically(folder / SPEC_FILE, json.dumps(_as_json(spec, layout), indent=1).encode())
+    write_atomically(folder / SPEC_FILE, json.dumps(spec_json(spec, layout=layout), indent=1).encode())
 
 
 def check_stored_spec(folder: Path, spec: IndexSpec, *, layout: int) -> None:
@@ -30,7 +31,12 @@ def check_stored_spec(folder: Path, spec: IndexSpec, *, layout: int) -> None:
         raise IndexMissing(f"no index {spec.name!r} on disk; it has to be rebuilt from the store") from exc
     except (OSError, ValueError) as exc:
         raise IndexDamaged(f"index {spec.name!r}: its {SPEC_FILE} cannot be read; rebuild it") from exc
-    asked = _as_json(spec, layout)
+    compare_spec(stored, spec, layout=layout)
+
+
+def compare_spec(stored: object, spec: IndexSpec, *, layout: int) -> None:
+    """Raise IndexDamaged unless what is stored is the `spec_json` of this spec."""
+    asked = spec_json(spec, layout=layout)
     if stored != asked:
         differing = sorted(key for key in asked if not isinstance(stored, dict) or stored.get(key) != asked[key])
         raise IndexDamaged(
@@ -38,7 +44,8 @@ def check_stored_spec(folder: Path, spec: IndexSpec, *, layout: int) -> None:
         )
 
 
-def _as_json(spec: IndexSpec, layout: int) -> dict[str, Any]:
+def spec_json(spec: IndexSpec, *, layout: int) -> dict[str, Any]:
+    """A spec in JSON's own types, to keep beside an index. layout: version of what it stands beside."""
     settings = {name: str(value) if isinstance(value, str) else value for name, value in asdict(spec.settings).items()}
     fields = {name: str(kind) for name, kind in spec.fields.items()}
     return {
