@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from nearfield.models.shelf import Shelf, ShelfEntry
     from nearfield.models.source import Transfer
     from nearfield.protocols.embedder import Embedder
-    from nearfield.protocols.engine import EmbeddedEngine, EngineCapabilities, RemoteEngine, VectorEngine
+    from nearfield.protocols.engine import EmbeddedEngine, EngineCapabilities, EngineKind, RemoteEngine, VectorEngine
     from nearfield.protocols.reranker import Reranker, RerankerKind
     from nearfield.protocols.source import Source
     from nearfield.protocols.store import Store
@@ -76,14 +76,14 @@ SENTENCE_TRANSFORMERS_PREFIX = "sentence-transformers:"
 
 
 # -- engines -----------------------------------------------------------------------------------------------------------
-def engine_class(name: str) -> type[VectorEngine]:
+def engine_class(name: str) -> type[EngineKind]:
     """The engine of an entry point's name. Raises UnsupportedByEngine naming those installed."""
     found = {entry.name: entry for entry in entry_points(group=ENGINE_GROUP)}
     if name not in found:
         raise UnsupportedByEngine(
             f"no engine {name!r} is installed; installed are {', '.join(sorted(found))}", field="engine"
         )
-    loaded: type[VectorEngine] = found[name].load()
+    loaded: type[EngineKind] = found[name].load()
     return loaded
 
 

@@ -34,6 +34,8 @@ class EngineCapabilities:
     metrics, kinds: what `IndexSpec.settings` may ask. quantizations: per kind; a kind absent here knows only `none`.
     filters: node types `where` may hold. Geo nodes are claimed like others.
     lexical: BM25 over the rows' text. languages: what `IndexSpec.language` may ask where there is lexical search.
+    words_beside: that lexical search is done by an index beside the engine's own (see `words_index`).
+    max_hits: the most rows one search gives; the plan asks for no more, and decides on every document instead.
     exact: exhaustive search on request. effort: efSearch, or its like, per query.
     durable: `flush` survives kill -9. max_dimension: components.
     embedded: is an `EmbeddedEngine`. remote: is a `RemoteEngine`. options: what an address
@@ -45,6 +47,8 @@ class EngineCapabilities:
     quantizations: Mapping[IndexKind, frozenset[Quantization]] = field(default_factory=dict)
     filters: frozenset[type[Filter]] = frozenset()
     lexical: bool = False
+    words_beside: bool = False
+    max_hits: int = 100_000
     languages: frozenset[str] = frozenset({ENGLISH})
     exact: bool = False
     effort: bool = False
@@ -61,7 +65,8 @@ class IndexSpec:
 
     fields: the fields rows may hold; nothing else is ever filtered on. language: whose stems and stop words lexical
     search uses, one of `domain.languages.LANGUAGES`. texts: how the rows' texts were made of documents; an index whose
-    texts were made another way is another index.
+    texts were made another way is another index. words_beside: whether the words are to be kept beside the engine
+    whatever it claims, so that they can be searched while it is down; no adapter's business.
     """
 
     name: str
@@ -70,6 +75,7 @@ class IndexSpec:
     fields: Mapping[str, FieldType]
     language: str = ENGLISH
     texts: str = ""
+    words_beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +172,20 @@ class VectorIndex(Protocol):
         ...
 
 
-class VectorEngine(Protocol):
-    """A backend that keeps indexes. Found by its entry point in the group `nearfield.engines`."""
+def words_index(index: VectorIndex) -> VectorIndex:
+    """The index whose `lexical` answers: one kept beside (an attribute `words`), where there is one, else itself."""
+    beside: VectorIndex | None = getattr(index, "words", None)
+    return index if beside is None else beside
 
-    name: ClassVar[str]
-    capabilities: ClassVar[EngineCapabilities]
-    """Readable without connecting: `nearfield engines` prints it."""
+
+class VectorEngine(Protocol):
+    """A backend that keeps indexes."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> EngineCapabilities: ...
 
     async def create(self, spec: IndexSpec) -> VectorIndex:
         """Make an empty index; one of that name that exists is dropped first.
@@ -193,7 +207,15 @@ class VectorEngine(Protocol):
         ...
 
 
-class EmbeddedEngine(VectorEngine, Protocol):
+class EngineKind(VectorEngine, Protocol):
+    """What an entry point in the group `nearfield.engines` names: an engine whose class tells what it is."""
+
+    name: ClassVar[str]
+    capabilities: ClassVar[EngineCapabilities]
+    """Readable without connecting: `nearfield engines` prints it."""
+
+
+class EmbeddedEngine(EngineKind, Protocol):
     """An engine that claims `embedded`: it keeps its indexes in a folder, inside this process."""
 
     @classmethod
@@ -202,7 +224,7 @@ class EmbeddedEngine(VectorEngine, Protocol):
         ...
 
 
-class RemoteEngine(VectorEngine, Protocol):
+class RemoteEngine(EngineKind, Protocol):
     """An engine that claims `remote`: it keeps its indexes on a server."""
 
     @classmethod

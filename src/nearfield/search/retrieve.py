@@ -115,7 +115,8 @@ class Retrieval:
             return everything
 
         residual = self.where.residual is not None
-        found, rows, more = await self._grow(nearest, want, depth, most=MAX_OVERFETCH if residual else MAX_ROWS)
+        most = min(MAX_OVERFETCH if residual else MAX_ROWS, self.live.capabilities.max_hits)
+        found, rows, more = await self._grow(nearest, want, depth, most=most)
         if residual:
             self.access = Access.OVERFETCH
         if len(found) >= want or (can_exact and not more) or await self.live.index.count(self.where.native) <= rows:
@@ -130,9 +131,9 @@ class Retrieval:
 
         depth: rows to ask for at least.
         """
-        where = self.where.native
+        where, most = self.where.native, min(MAX_ROWS, self.live.capabilities.max_hits)
         found, rows, more = await self._grow(
-            lambda limit: self.live.index.lexical(text, limit=limit, where=where), want, depth, most=MAX_ROWS
+            lambda limit: self.live.index.lexical(text, limit=limit, where=where), want, depth, most=most
         )
         if more and len(found) < want:
             self.notes.append(f"only the best {rows} passages that hold these words were looked at")

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nearfield.domain.documents import Float32Array, Int64Array
-    from nearfield.protocols.engine import EmbeddedEngine, RemoteEngine, VectorEngine, VectorIndex
+    from nearfield.protocols.engine import EmbeddedEngine, EngineKind, RemoteEngine, VectorEngine, VectorIndex
 
 RECALL: Final = 0.95
 """Of the true ten nearest, the share an approximate index has to find among 240 rows."""
 
 
-def engine_of(kind: type[VectorEngine], place: Path, address: str | None, key: str | None) -> VectorEngine:
+def engine_of(kind: type[EngineKind], place: Path, address: str | None, key: str | None) -> VectorEngine:
     """An engine over a folder, or on a server at an address; there each place has a prefix of its own."""
     if address is None:
         return cast("type[EmbeddedEngine]", kind).at(place)
@@ -32,7 +32,7 @@ def engine_of(kind: type[VectorEngine], place: Path, address: str | None, key: s
     return cast("type[RemoteEngine]", kind).reach(EngineAddress.parse(address), prefix=prefix, key=key)
 
 
-def plainest(engine: VectorEngine | type[VectorEngine]) -> IndexSettings:
+def plainest(engine: VectorEngine | type[EngineKind]) -> IndexSettings:
     """Settings that the engine claims, exhaustive where it can be."""
     claimed = engine.capabilities
     kind = IndexKind.FLAT if IndexKind.FLAT in claimed.kinds else sorted(claimed.kinds)[0]
@@ -45,7 +45,7 @@ def spec_of(settings: IndexSettings, *, name: str = "books", dimension: int = bo
     return IndexSpec(name, dimension, settings, bookshop.FIELDS)
 
 
-def quantizations(engine: VectorEngine | type[VectorEngine], kind: IndexKind) -> list[Quantization]:
+def quantizations(engine: VectorEngine | type[EngineKind], kind: IndexKind) -> list[Quantization]:
     """What the engine claims for a kind, plainest first."""
     known = engine.capabilities.quantizations.get(kind, frozenset({Quantization.NONE}))
     return sorted(known, key=list(Quantization).index)

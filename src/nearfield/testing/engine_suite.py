@@ -34,6 +34,7 @@ from nearfield.domain.schema import IndexKind, Metric, Quantization
 from nearfield.domain.words import WORD
 from nearfield.testing import bookshop
 from nearfield.testing.engine_checks import (
+    RECALL,
     check_all_found,
     check_searches,
     engine_of,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from nearfield.protocols.engine import VectorEngine, VectorIndex
+    from nearfield.protocols.engine import EngineKind, VectorEngine, VectorIndex
 
 TEXTS = (
     "WH-1000XM4 wh1000xm4",
@@ -84,7 +85,7 @@ asyncio.run(main())
 class EngineSuite:
     """Supply `engine_type`, and the fixture `address` (and `key`) where it is an engine on a server."""
 
-    engine_type: ClassVar[type[VectorEngine]]
+    engine_type: ClassVar[type[EngineKind]]
 
     @pytest.fixture
     def address(self) -> str | None:
@@ -158,6 +159,10 @@ class EngineSuite:
     async def test_too_many_dimensions_are_refused(self, engine: VectorEngine) -> None:
         with pytest.raises(UnsupportedByEngine, match="dimensions"):
             await engine.create(spec_of(plainest(engine), dimension=engine.capabilities.max_dimension + 1))
+
+    async def test_as_many_hits_as_claimed_may_be_asked(self, books: VectorIndex, engine: VectorEngine) -> None:
+        found = await books.nearest(bookshop.vectors(1, seed=4)[0], limit=engine.capabilities.max_hits)
+        assert len(found) >= RECALL * min(bookshop.ROWS, engine.capabilities.max_hits)
 
     async def test_effort(self, engine: VectorEngine) -> None:
         if engine.capabilities.effort:
