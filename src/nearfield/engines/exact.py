@@ -7,7 +7,6 @@ all rows in memory and a search costs time in proportion to them, so it fits col
 from __future__ import annotations
 
 import asyncio
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
@@ -21,7 +20,7 @@ from nearfield.engines.bm25 import Bm25
 from nearfield.engines.durable import disk_errors, sync_folder, tree_bytes
 from nearfield.engines.ranking import EVERY_FILTER, admit_limit, admit_rows, admit_vectors, no_matches, ranked
 from nearfield.engines.segments import Segment, SegmentFiles
-from nearfield.engines.spec_file import SPEC_FILE, check_stored_spec, write_spec
+from nearfield.engines.spec_file import check_stored_spec, remove_index, write_spec
 from nearfield.protocols.engine import EngineCapabilities, IndexStats, check_spec, unclaimed
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ class ExactEngine:
     async def drop(self, name: str) -> None:
         if name in self._open:
             await self._open.pop(name).close()
-        await asyncio.to_thread(_remove, self._folder / name)
+        await asyncio.to_thread(remove_index, self._folder / name)
 
     async def close(self) -> None:
         for index in self._open.values():
@@ -104,7 +103,7 @@ class ExactIndex:
     def __init__(self, folder: Path, spec: IndexSpec) -> None:
         self._spec = spec
         self._folder = folder
-        self._files = SegmentFiles(folder, spec.fields)
+        self._files = SegmentFiles(folder, spec.fields, arrays=("vectors",))
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"exact-{spec.name}")
         self._rows = _Rows(spec)
         self._unwritten: set[int] = set()
@@ -123,7 +122,7 @@ class ExactIndex:
         def read() -> None:
             for segment in self._files.load():
                 self._rows.remove(segment.deleted)
-                self._rows.put(segment.keys, segment.vectors, segment.rows, segment.texts)
+                self._rows.put(segment.keys, segment.arrays["vectors"], segment.rows, segment.texts)
 
         await self._run("opening an index", read)
 
@@ -262,7 +261,7 @@ class _Rows:
         return Segment(
             np.array([key for key in keys if key not in self._slots], np.int64),
             np.array(here, np.int64),
-            self._matrix[slots],
+            {"vectors": self._matrix[slots]},
             [self._row[slot] for slot in slots],
             [self._text[slot] for slot in slots],
         )
@@ -310,10 +309,3 @@ def _make(folder: Path, spec: IndexSpec) -> None:
         folder.mkdir(parents=True)
         write_spec(folder, spec, layout=LAYOUT)
         sync_folder(folder.parent)
-
-
-def _remove(folder: Path) -> None:
-    with disk_errors("dropping an index"):
-        (folder / SPEC_FILE).unlink(missing_ok=True)  # from here on it is missing, not damaged
-        if folder.exists():
-            shutil.rmtree(folder)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
@@ -29,11 +27,13 @@ from nearfield.engines.local_schema import (
 from nearfield.engines.local_search import Searcher
 from nearfield.engines.local_tally import Tally
 from nearfield.engines.ranking import admit_limit, admit_rows, admit_vectors, no_matches
-from nearfield.engines.spec_file import SPEC_FILE, check_stored_spec, write_spec
+from nearfield.engines.spec_file import check_stored_spec, remove_index, write_spec
+from nearfield.engines.threads import CallsUnderWay, Threads, in_thread
 from nearfield.protocols.engine import EngineCapabilities, IndexStats, check_spec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
 
     from nearfield.domain.documents import Float32Array, Int64Array
@@ -56,7 +56,7 @@ class LocalEngine:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._open: dict[str, LocalIndex] = {}
-        self._threads = _Threads()
+        self._threads = Threads(self.name)
 
     @classmethod
     def at(cls, folder: Path) -> Self:
@@ -78,7 +78,7 @@ class LocalEngine:
     async def drop(self, name: str) -> None:
         if name in self._open:
             await self._open.pop(name).close()
-        await _in(self._threads.writing, lambda: _remove(self._folder / name))
+        await in_thread(self._threads.writing, lambda: remove_index(self._folder / name))
 
     async def close(self) -> None:
         for index in self._open.values():
@@ -88,7 +88,7 @@ class LocalEngine:
 
     async def _hand_out(self, spec: IndexSpec, enter: Callable[[LocalFiles, IndexSpec], Any]) -> LocalIndex:
         files = LocalFiles(self._folder / spec.name)
-        collection = await _in(self._threads.writing, lambda: enter(files, spec))
+        collection = await in_thread(self._threads.writing, lambda: enter(files, spec))
         index = self._open[spec.name] = LocalIndex(collection, spec, files, self._threads)
         return index
 
@@ -96,7 +96,7 @@ class LocalEngine:
 class LocalIndex:
     """One open zvec collection."""
 
-    def __init__(self, collection: Any, spec: IndexSpec, files: LocalFiles, threads: _Threads) -> None:
+    def __init__(self, collection: Any, spec: IndexSpec, files: LocalFiles, threads: Threads) -> None:
         self._collection = collection
         self._spec = spec
         self._files = files
@@ -104,7 +104,7 @@ class LocalIndex:
         self._threads = threads
         self._tally = Tally(collection)
         self._search = Searcher(collection, spec, self._tally.most_rows)
-        self._calls = _Calls(spec.name)
+        self._calls = CallsUnderWay(spec.name)
 
     @property
     def spec(self) -> IndexSpec:
@@ -233,70 +233,11 @@ class LocalIndex:
         return await self._run(self._threads.reading, doing, run)
 
     async def _run(self, pool: ThreadPoolExecutor, doing: str, work: Callable[[], T]) -> T:
-        self._calls.enter()
-
         def guarded() -> T:
             with _zvec_errors(doing):
                 return work()
 
-        try:
-            future = pool.submit(guarded)
-        except RuntimeError as exc:  # the engine was closed
-            self._calls.leave()
-            raise EngineUnavailable(f"index {self._spec.name!r} is closed") from exc
-        # also called when the waiting task is cancelled before the work began; work begun goes on to its end
-        future.add_done_callback(lambda _: self._calls.leave())
-        return await asyncio.wrap_future(future)
-
-
-class _Threads:
-    """A long optimize must not hold up a search, nor many searches a write: each kind has its own."""
-
-    def __init__(self) -> None:
-        cores = os.cpu_count() or 1
-        self.reading = ThreadPoolExecutor(min(16, cores + 4), "local-read")
-        self.writing = ThreadPoolExecutor(4, "local-write")
-        self.upkeep = ThreadPoolExecutor(1, "local-upkeep")
-
-    def shutdown(self) -> None:
-        for pool in (self.reading, self.writing, self.upkeep):
-            pool.shutdown()
-
-
-class _Calls:
-    """Counts the calls under way, so that a close can let them end: zvec must not be closed under one."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._under_way = 0
-        self._closed = False
-        self._changed = threading.Condition()
-
-    def enter(self) -> None:
-        with self._changed:
-            if self._closed:
-                raise EngineUnavailable(f"index {self._name!r} is closed")
-            self._under_way += 1
-
-    def leave(self) -> None:
-        with self._changed:
-            self._under_way -= 1
-            self._changed.notify_all()
-
-    def refuse(self) -> bool:
-        """Take no more calls. Returns whether this was the first to say so."""
-        with self._changed:
-            first, self._closed = not self._closed, True
-            return first
-
-    def drain(self) -> None:
-        """Wait until no call is under way."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._under_way == 0)
-
-
-async def _in(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    return await asyncio.wrap_future(pool.submit(work))
+        return await self._calls.run(pool, guarded)
 
 
 def _make(files: LocalFiles, spec: IndexSpec) -> Any:
@@ -321,13 +262,6 @@ def _reopen(files: LocalFiles, spec: IndexSpec) -> Any:
             return sdk().open(str(files.working))
         except Exception as exc:  # zvec raises ValueError, RuntimeError and others for files it cannot make sense of
             raise IndexDamaged(f"index {spec.name!r} cannot be opened; rebuild it from the store") from exc
-
-
-def _remove(folder: Path) -> None:
-    with disk_errors("dropping an index"):
-        (folder / SPEC_FILE).unlink(missing_ok=True)  # from here on it is missing, not damaged
-        if folder.exists():
-            shutil.rmtree(folder)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The files of the `exact` engine: a list of segments, each the rows written and deleted between two flushes.
+"""Rows on disk as a list of segments, each the rows written and deleted between two flushes.
 
 A segment is one `.npz` of plain arrays (nothing in it is ever executed); rows and texts travel in it as JSON lines.
 `segments.json` names the segments that count and is replaced atomically, so a crash leaves the old list or the new.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from nearfield.domain.documents import Float32Array, Int64Array
+    from nearfield.domain.documents import Int64Array
     from nearfield.domain.filters import FieldValue, Row
 
 LIST_FILE: Final = "segments.json"
@@ -31,23 +31,32 @@ LIST_FILE: Final = "segments.json"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """deleted: int64 keys that are gone. keys, vectors, rows, texts: what was put, row by row. No key in both."""
+    """deleted: int64 keys that are gone. keys, rows, texts: what was put, row by row. No key in both.
+
+    arrays: what else there is of what was put, such as its vectors: by name, each with a line per key.
+    """
 
     deleted: Int64Array
     keys: Int64Array
-    vectors: Float32Array
+    arrays: Mapping[str, np.ndarray[Any, Any]]
     rows: Sequence[Row]
     texts: Sequence[str]
 
 
 class SegmentFiles:
-    """The segments of one index. Every method blocks; OSError passes through."""
+    """The segments of one index. Every method blocks; OSError passes through.
 
-    def __init__(self, folder: Path, fields: Mapping[str, FieldType]) -> None:
+    arrays: names of the arrays that each segment holds. beside: what else counts, files that change with the rows,
+    say; any JSON object. It stands in the list of segments, so that both change at once.
+    """
+
+    def __init__(self, folder: Path, fields: Mapping[str, FieldType], *, arrays: Sequence[str]) -> None:
         self._folder = folder
         self._fields = fields
+        self._arrays = arrays
         self._names: list[str] = []
         self._next = 1
+        self.beside: Mapping[str, Any] = {}
 
     @property
     def count(self) -> int:
@@ -62,24 +71,26 @@ class SegmentFiles:
         try:
             listed = json.loads(path.read_bytes())
             self._names, self._next = [str(name) for name in listed["segments"]], int(listed["next"])
+            self.beside = dict(listed.get("beside", {}))
         except (ValueError, KeyError, TypeError) as exc:
-            raise IndexDamaged(f"{LIST_FILE} of an exact index cannot be read; rebuild the index") from exc
+            raise IndexDamaged(f"{LIST_FILE} of index {self._folder.name!r} cannot be read; rebuild it") from exc
         for name in self._names:
             yield self._read(name)
 
-    def append(self, segment: Segment) -> None:
-        """Add a segment, durably."""
-        self._commit([*self._names, self._write(segment)])
+    def append(self, segment: Segment | None, *, beside: Mapping[str, Any] | None = None) -> None:
+        """Add a segment, durably. beside: in place of what stood there, if anything else."""
+        added = [] if segment is None else [self._write(segment)]
+        self._commit([*self._names, *added], self.beside if beside is None else beside)
 
-    def replace(self, segment: Segment) -> None:
+    def replace(self, segment: Segment, *, beside: Mapping[str, Any] | None = None) -> None:
         """Put one segment in place of all, durably."""
-        self._commit([self._write(segment)])
+        self._commit([self._write(segment)], self.beside if beside is None else beside)
 
-    def _commit(self, names: list[str]) -> None:
+    def _commit(self, names: list[str], beside: Mapping[str, Any]) -> None:
         dropped = set(self._names) - set(names)
-        listed = {"segments": names, "next": self._next + 1}
+        listed = {"segments": names, "next": self._next + 1, **({"beside": beside} if beside else {})}
         write_atomically(self._folder / LIST_FILE, json.dumps(listed).encode())
-        self._names, self._next = names, self._next + 1
+        self._names, self._next, self.beside = names, self._next + 1, beside
         for name in dropped:
             (self._folder / name).unlink(missing_ok=True)
 
@@ -88,13 +99,9 @@ class SegmentFiles:
             json.dumps([row, text]) for row, text in zip(segment.rows, segment.texts, strict=True)
         ).encode()
         content = io.BytesIO()
-        np.savez(
-            content,
-            deleted=segment.deleted,
-            keys=segment.keys,
-            vectors=segment.vectors,
-            lines=np.frombuffer(lines, np.uint8),
-        )
+        arrays: dict[str, Any] = {name: segment.arrays[name] for name in self._arrays}
+        arrays |= {"deleted": segment.deleted, "keys": segment.keys, "lines": np.frombuffer(lines, np.uint8)}
+        np.savez(content, **arrays)
         name = f"{self._next:08d}.npz"
         write_atomically(self._folder / name, content.getvalue())
         return name
@@ -107,14 +114,15 @@ class SegmentFiles:
                 segment = Segment(
                     arrays["deleted"].astype(np.int64),
                     arrays["keys"].astype(np.int64),
-                    arrays["vectors"].astype(np.float32),
+                    {name: arrays[name] for name in self._arrays},
                     [self._row(row) for row, _ in pairs],
                     [text for _, text in pairs],
                 )
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as exc:
-            raise IndexDamaged(f"segment {name} of an exact index cannot be read; rebuild the index") from exc
-        if not len(segment.keys) == len(segment.vectors) == len(segment.rows):
-            raise IndexDamaged(f"segment {name} of an exact index is incomplete; rebuild the index")
+            raise IndexDamaged(f"segment {name} of index {self._folder.name!r} cannot be read; rebuild it") from exc
+        lines_of = {len(segment.keys), len(segment.rows), *map(len, segment.arrays.values())}
+        if len(lines_of) > 1:
+            raise IndexDamaged(f"segment {name} of index {self._folder.name!r} is incomplete; rebuild it")
         return segment
 
     def _row(self, stored: Mapping[str, Any]) -> Row:

@@ -4,11 +4,12 @@ it was never finished."""
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from nearfield.domain.errors import IndexDamaged, IndexMissing
-from nearfield.engines.durable import write_atomically
+from nearfield.engines.durable import disk_errors, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +43,14 @@ def compare_spec(stored: object, spec: IndexSpec, *, layout: int) -> None:
         raise IndexDamaged(
             f"index {spec.name!r} was made with another {', '.join(differing) or 'specification'}; rebuild it"
         )
+
+
+def remove_index(folder: Path) -> None:
+    """Remove an index and all its files; passes over one that is not there. Raises EngineUnavailable."""
+    with disk_errors("dropping an index"):
+        (folder / SPEC_FILE).unlink(missing_ok=True)  # from here on it is missing, not damaged
+        if folder.exists():
+            shutil.rmtree(folder)
 
 
 def spec_json(spec: IndexSpec, *, layout: int) -> dict[str, Any]:
