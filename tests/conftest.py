@@ -9,6 +9,7 @@ import pytest
 
 PROJECT = Path(__file__).parent.parent
 SHARED_DATA = PROJECT.parent / "shared" / "data"
+SHARED_SCHEMAS = PROJECT.parent / "shared" / "schemas"
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,13 @@ def shared_data() -> Path:
     if os.environ.get("CI"):
         pytest.fail(f"no evaluation data at {SHARED_DATA}; CI must have it")
     pytest.skip("no evaluation data beside the checkout (../shared/data)")
+
+
+@pytest.fixture(scope="session")
+def shared_schemas() -> Path:
+    """The folder of the OpenAPI documents that vendors publish. Skips where it is absent, fails there in CI."""
+    if SHARED_SCHEMAS.is_dir():
+        return SHARED_SCHEMAS
+    if os.environ.get("CI"):
+        pytest.fail(f"no vendors' schemas at {SHARED_SCHEMAS}; CI must have them")
+    pytest.skip("no vendors' schemas beside the checkout (../shared/schemas)")
