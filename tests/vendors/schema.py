@@ -14,7 +14,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import parse_qsl, quote
 
 import jsonschema_rs
@@ -62,13 +62,14 @@ class Contract:
     """One OpenAPI document, its schemas compiled as they are first needed.
 
     every_status: whether an error whose status the document does not list for an operation breaks it. Vendors whose
-    documents list successes only have it False.
+    documents list successes only have it False. closed: whether a property of a request's body that the document does
+    not name breaks it: a server passes over a misspelt one in silence.
     """
 
-    def __init__(self, document: dict[str, Any], *, every_status: bool = False) -> None:
+    def __init__(self, document: dict[str, Any], *, every_status: bool = False, closed: bool = False) -> None:
         if str(document["openapi"]).startswith("3.0"):
             document = _as_json_schema(document)
-        self._document, self._every_status = document, every_status
+        self._document, self._every_status, self._closed = document, every_status, closed
         self._registry = jsonschema_rs.Registry([(_DOCUMENT, document)])
         self._validators: dict[str, Any] = {}
         self._paths = sorted(
@@ -76,9 +77,9 @@ class Contract:
         )
 
     @classmethod
-    def load(cls, path: Path, *, every_status: bool = False) -> Contract:
+    def load(cls, path: Path, *, every_status: bool = False, closed: bool = False) -> Contract:
         """Read a document in JSON or YAML."""
-        return cls(_read(path), every_status=every_status)
+        return cls(_read(path), every_status=every_status, closed=closed)
 
     def wrong_request(self, request: Request) -> list[str]:
         """What the document does not allow in a request, in words; empty where it is as it should be."""
@@ -129,7 +130,11 @@ class Contract:
             return
         pointer, body = self._resolve((*operation.pointer, "requestBody"))
         if request.body:
-            yield from self._wrong_body(pointer, body, request.headers, request.body)
+            wrong = list(self._wrong_body(pointer, body, request.headers, request.body))
+            yield from wrong
+            if self._closed and not wrong:
+                for spec in body["content"].values():
+                    yield from self._unknown(spec.get("schema", {}), json.loads(request.body), "")
         elif body.get("required"):
             yield "the body is missing"
 
@@ -150,6 +155,32 @@ class Contract:
             for _, error in zip(range(_TOLD), errors, strict=False):
                 place = "/".join(str(step) for step in error.instance_path)
                 yield f"body at {place or 'its root'}: {error.message[:400]}"
+
+    def _unknown(self, schema: Mapping[str, Any], value: object, place: str) -> Iterator[str]:
+        """Properties that no part of a schema names. An object whose schema names none may hold any."""
+        parts = list(self._parts(schema))
+        if isinstance(value, list):
+            items = [part["items"] for part in parts if "items" in part]
+            for item in value[:_TOLD] if items else ():
+                yield from self._unknown(items[0], item, f"{place}/*")
+        if not isinstance(value, dict):
+            return
+        known = {name: one for part in parts for name, one in part.get("properties", {}).items()}
+        for name, held in value.items() if known else ():
+            if name in known:
+                yield from self._unknown(known[name], held, f"{place}/{name}")
+            elif not any(part.get("additionalProperties") for part in parts):
+                yield f"body at {place or 'its root'}: no property {name!r} is known"
+
+    def _parts(self, schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """A schema and all that it is put together of."""
+        while "$ref" in schema:
+            steps = schema["$ref"].removeprefix("#/").split("/")
+            schema = _at(self._document, tuple(step.replace("~1", "/").replace("~0", "~") for step in steps))
+        yield schema
+        for word in ("allOf", "anyOf", "oneOf"):
+            for part in schema.get(word, ()):
+                yield from self._parts(part)
 
     def _operation(self, request: Request) -> _Operation | None:
         """The operation of a request; of two paths that match, the one with fewer placeholders."""
@@ -183,10 +214,19 @@ class Contract:
         return self._validators[place]
 
 
+class _JsonTypes(yaml.CSafeLoader):
+    """YAML with JSON's types only: what looks like a date stays text."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 @cache
 def _read(path: Path) -> dict[str, Any]:
     text = path.read_bytes()
-    loaded: dict[str, Any] = json.loads(text) if path.suffix == ".json" else yaml.load(text, yaml.CSafeLoader)
+    loaded: dict[str, Any] = json.loads(text) if path.suffix == ".json" else yaml.load(text, _JsonTypes)
     return loaded
 
 
