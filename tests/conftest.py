@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.vendors.weaviate_server import KEY, Node, weaviate_nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROJECT = Path(__file__).parent.parent
 SHARED_DATA = PROJECT.parent / "shared" / "data"
@@ -30,3 +35,10 @@ def shared_schemas() -> Path:
     if os.environ.get("CI"):
         pytest.fail(f"no vendors' schemas at {SHARED_SCHEMAS}; CI must have them")
     pytest.skip("no vendors' schemas beside the checkout (../shared/schemas)")
+
+
+@pytest.fixture(scope="session")
+def weaviate_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A Weaviate server of its own for this process, which asks for KEY. Skips where the program is not here."""
+    with weaviate_nodes(tmp_path_factory.mktemp("weaviate"), key=KEY) as nodes:
+        yield nodes[0]
