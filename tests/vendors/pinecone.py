@@ -264,13 +264,13 @@ class PineconeStub:
 
     def _upsert(self, index: Index, sent: dict[str, Any], told: dict[str, str]) -> int:
         for vector in sent["vectors"]:
-            _check_record(vector, index.dimension)
+            check_record(vector, index.dimension)
         rows = sent["vectors"][: self.taken.pop(0)] if self.taken else sent["vectors"]
 
         def put(seen: dict[str, dict[str, Any]]) -> None:
             for row in rows:
                 values = [float(value) for value in np.array(row["values"], np.float32)]
-                seen[row["id"]] = {"id": row["id"], "values": values, "metadata": _as_doubles(row.get("metadata", {}))}
+                seen[row["id"]] = {"id": row["id"], "values": values, "metadata": as_doubles(row.get("metadata", {}))}
 
         space = index.spaces.setdefault(sent["namespace"], Space())
         self._tell(told, "x-pinecone-request-lsn", space.write(put, self.lag))
@@ -291,7 +291,7 @@ class PineconeStub:
 
     def _passing(self, space: Space, where: dict[str, Any] | None) -> list[dict[str, Any]]:
         if where is not None:
-            _check_filter(where)
+            check_filter(where)
         return [row for row in space.seen.values() if where is None or passes(where, row["metadata"], self.missing)]
 
     def _fetch(self, index: Index, query: Mapping[str, list[str]]) -> dict[str, Any]:
@@ -407,14 +407,14 @@ def _named(where: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _check_filter(where: Mapping[str, Any]) -> None:
+def check_filter(where: Mapping[str, Any]) -> None:
     """Refuse what the documentation's table of operators does not hold."""
     for key, asked in where.items():
         if key in ("$and", "$or"):
             if not isinstance(asked, list) or not asked:
                 raise Refusal(400, f"{key} takes a list of filters")
             for part in asked:
-                _check_filter(part)
+                check_filter(part)
             continue
         if key.startswith("$"):
             raise Refusal(400, f"unknown operator {key}")
@@ -440,7 +440,8 @@ def _check_operand(operator: str, value: Any) -> None:
         raise Refusal(400, f"{operator} does not take {str(value)[:80]}")
 
 
-def _check_record(record: Mapping[str, Any], dimension: int) -> None:
+def check_record(record: Mapping[str, Any], dimension: int) -> None:
+    """Refuse what the documentation says that a record cannot be."""
     if len(record["values"]) != dimension:
         raise Refusal(400, f"Vector dimension {len(record['values'])} does not match {dimension}")
     if not any(record["values"]):
@@ -454,7 +455,8 @@ def _check_record(record: Mapping[str, Any], dimension: int) -> None:
             raise Refusal(400, "Metadata value must be a string, number, boolean or list of strings")
 
 
-def _as_doubles(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def as_doubles(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata as it is kept: every number a double."""
     return {
         key: float(value) if isinstance(value, int) and not isinstance(value, bool) else value
         for key, value in metadata.items()
