@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
 
 from nearfield.domain.errors import InvalidFile, MissingDependency
 from nearfield.graphs.session import inputs_of
@@ -85,6 +87,9 @@ class OpenVinoSession:
             raise self._use.unavailable(f"openvino failed on {ids.shape} tokens: {_first_line(exc)}") from exc
 
 
+_beginning: Final = threading.Lock()
+
+
 @cache
 def _core() -> Any:
     try:
@@ -93,7 +98,12 @@ def _core() -> Any:
         raise MissingDependency(
             "openvino is not installed; pip install openvino, or set runtime to onnxruntime", field="runtime"
         ) from exc
-    return openvino.Core()
+    with _beginning:
+        # Both fill a table of types, once, and give up the GIL inside: a second thread that comes to it meanwhile, with
+        # the GIL, waits for the first for ever, and the process with it. So they come here, one at a time, first.
+        openvino.Type.f32.to_dtype()
+        _ = openvino.Tensor(np.zeros(1, np.int64), shared_memory=True).data
+        return openvino.Core()
 
 
 def _first_line(exc: Exception) -> str:
