@@ -40,7 +40,7 @@ def run(*, rows: int, rounds: int) -> Section:
         title="Recall behind filters",
         command="make bench",
         lead=(
-            f"{QUERIES} distinct queries a filter over {rows:,} listings on `local` (HNSW, m 16, efSearch 128), "
+            f"{QUERIES} distinct queries a filter over {rows:,} listings on `local` (HNSW, m 16, efSearch 200), "
             "semantic, limit 10. A complete answer has min(limit, matches) hits; recall@10 is against exact search."
         ),
         rows=table,

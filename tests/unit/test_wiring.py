@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.reference.small_cross_encoder import build
@@ -152,18 +152,44 @@ async def test_an_address_an_engine_cannot_be_at_is_refused(tmp_path: Path) -> N
 # -- defaults ----------------------------------------------------------------------------------------------------------
 async def test_what_is_not_named_is_the_settings(tmp_path: Path) -> None:
     backend = await open_backend(settings_of(tmp_path))
-    assert backend.with_defaults({}) == {"embedder": "hashing", "engine": "local"}
+    assert backend.with_defaults({}) == {
+        "embedder": "hashing",
+        "engine": "local",
+        "index": {"kind": "hnsw", "metric": "cosine", "quantization": "float16"},
+    }
     assert backend.with_defaults({"engine": "exact"}) == {
         "embedder": "hashing",
         "engine": "exact",
-        "index": {"kind": "flat"},
+        "index": {"kind": "flat", "metric": "cosine"},
     }
-    own = {"engine": "exact", "embedder": "vectors:3", "index": {"kind": "hnsw", "m": 8}}
+    own = {"engine": "exact", "embedder": "vectors:3", "index": {"kind": "hnsw", "metric": "cosine", "m": 8}}
     assert backend.with_defaults(own) == own  # what is asked is refused by the engine, not changed here
-    assert backend.with_defaults({"engine": "exact", "index": {"metric": "dot"}})["index"] == {
-        "kind": "flat",
-        "metric": "dot",
-    }
+    await backend.close()
+
+
+@pytest.mark.parametrize(
+    ("asked", "quantization"),
+    [
+        ({}, "float16"),
+        ({"m": 32}, "float16"),
+        ({"quantization": "none"}, "none"),
+        ({"quantization": "int8"}, "int8"),
+        ({"metric": "dot"}, None),  # of any length: a component may be beyond what float16 holds
+        ({"kind": "flat"}, None),
+    ],
+)
+async def test_a_graph_for_cosine_is_of_float16_unless_it_is_told(
+    tmp_path: Path, asked: dict[str, Any], quantization: str | None
+) -> None:
+    backend = await open_backend(settings_of(tmp_path))
+    assert backend.with_defaults({"index": asked})["index"].get("quantization") == quantization
+    await backend.close()
+
+
+async def test_a_body_of_the_wrong_form_is_left_to_its_reader(tmp_path: Path) -> None:
+    backend = await open_backend(settings_of(tmp_path))
+    assert backend.with_defaults({"engine": 3})["engine"] == 3
+    assert backend.with_defaults({"index": "hnsw"})["index"] == "hnsw"
     await backend.close()
 
 

@@ -194,11 +194,13 @@ class IndexSchema(_Body):
     kind: IndexKind = IndexKind.HNSW
     metric: Metric = Metric.COSINE
     m: int = Field(16, ge=4, le=128, description="Links per node in HNSW.")
-    ef_construction: int = Field(200, ge=16, le=2000, description="Candidate list while building.")
-    ef_search: int = Field(128, ge=16, le=4096, description="Candidate list while searching.")
+    ef_construction: int = Field(128, ge=16, le=2000, description="Candidate list while building.")
+    ef_search: int = Field(200, ge=16, le=4096, description="Candidate list while searching.")
     lists: int = Field(0, ge=0, le=65_536, description="Inverted lists of IVF; 0: chosen from the row count.")
     probes: int = Field(0, ge=0, le=65_536, description="Lists searched; 0: chosen from the row count.")
-    quantization: Quantization = Quantization.NONE
+    quantization: Quantization | None = Field(
+        None, description="float16 unless named, where the engine has it and the metric is cosine; else none."
+    )
 
 
 class SearchSchema(_Body):

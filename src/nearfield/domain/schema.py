@@ -106,8 +106,8 @@ class IndexSettings:
     kind: IndexKind = IndexKind.HNSW
     metric: Metric = Metric.COSINE
     m: int = 16
-    ef_construction: int = 200
-    ef_search: int = 128
+    ef_construction: int = 128
+    ef_search: int = 200
     lists: int = 0
     probes: int = 0
     quantization: Quantization = Quantization.NONE

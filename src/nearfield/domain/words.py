@@ -92,6 +92,8 @@ _NO_SEPARATORS: Final = str.maketrans("", "", "-._")
 
 
 def _is_identifier(token: str) -> bool:
+    if token.isalpha():  # most are: a third of the time
+        return False
     if _MIXED.match(token):
         return True
     parts = re.split(r"[-._]", token)

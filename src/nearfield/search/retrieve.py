@@ -142,7 +142,8 @@ class Retrieval:
     async def _few(self) -> bool:
         """Whether comparing all rows that pass is as quick as a graph, or all there is."""
         settings = self.live.generation.index
-        coded = settings.quantization is not Quantization.NONE or settings.kind is IndexKind.DISKANN
+        whole = (Quantization.NONE, Quantization.FLOAT16)
+        coded = settings.quantization not in whole or settings.kind is IndexKind.DISKANN
         most = EXACT_CODED_ROWS if coded else EXACT_ROWS
         if settings.kind is IndexKind.FLAT or self.as_of <= min(most, EXACT_CHANGES):
             return True

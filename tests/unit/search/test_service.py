@@ -126,8 +126,8 @@ async def test_the_plan_tells_what_was_done(open_one: Open) -> None:
     answer = await world.search(Search(query=TEXT, where=where, limit=5))
     plan = answer.plan
     assert (plan.mode, plan.access, plan.engine) == (Mode.HYBRID, Access.ANN, "local")
-    assert (plan.index, plan.embedder, plan.generation) == ("hnsw/cosine/none", "hashing", 1)
-    assert (plan.applied_seq, plan.waited_for, plan.effort) == (1_000_000, 0, 128)
+    assert (plan.index, plan.embedder, plan.generation) == ("hnsw/cosine/float16", "hashing", 1)
+    assert (plan.applied_seq, plan.waited_for, plan.effort) == (1_000_000, 0, 200)
     assert (plan.filter_native, plan.filter_residual, plan.notes) == ("price <= 200", None, ())
     assert plan.candidates >= 5
     assert answer.took_ms > 0
