@@ -34,6 +34,8 @@ from nearfield.indexing.catalog import Catalog
 from nearfield.indexing.chunking import Chunker
 from nearfield.indexing.documents import Documents
 from nearfield.indexing.generations import Generations
+from nearfield.indexing.moves import Moves
+from nearfield.moving import Moving
 from nearfield.protocols.engine import check_address
 from nearfield.protocols.reranker import FoundModel, RerankerPlace, named_kind
 from nearfield.quality.feedback import Feedback
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from nearfield.domain.collections import Collection
+    from nearfield.indexing.opening import OpenGeneration
     from nearfield.models.shelf import Shelf, ShelfEntry
     from nearfield.models.source import Transfer
     from nearfield.protocols.embedder import Embedder
@@ -328,6 +332,8 @@ class Backend:
     rules: RuleBook
     embedders: EmbedderPool
     generations: Generations
+    moves: Moves
+    moving: Moving
     quality: Quality
     feedback: Feedback
     _stack: AsyncExitStack
@@ -407,9 +413,12 @@ async def open_backend(settings: Settings) -> Backend:
             embedder=embedders.get,
             index_batch=settings.index_batch,
             optimize_after=settings.optimize_after,
+            build_share=settings.build_share,
+            linger_s=settings.search_timeout_s,
         )
         stack.push_async_callback(generations.close)
         catalog = Catalog(store, generations, wait_timeout_s=settings.wait_timeout_s)
+        moves = Moves(store, catalog, generations, wait_timeout_s=settings.wait_timeout_s)
         documents = Documents(
             store,
             catalog,
@@ -433,21 +442,33 @@ async def open_backend(settings: Settings) -> Backend:
             Rerank(depth=settings.rerank_depth) if settings.rerank_depth else None,
             _passages,
         )
-        searches = SearchService(
+        searching = partial(
+            SearchService,
             store,
-            generations,
-            catalog.get,
             search_timeout_s=settings.search_timeout_s,
             wait_timeout_s=settings.wait_timeout_s,
             cursors=Cursors(budget_bytes=settings.cursor_bytes, idle_s=settings.cursor_idle_s),
             stages=reordering(reranking),
+            readers=(understanding.reader, *Wording(lexicons).readers(), rules_reader(rules)),
+        )
+        searches = searching(
+            generations,
+            catalog.get,
             shown=impressions.note,
             past=past,
             highlighter=Highlighter(lambda embedder, text: Chunker(embedder).split([text])[0]),
-            readers=(understanding.reader, *Wording(lexicons).readers(), rules_reader(rules)),
         )
         stack.push_async_callback(searches.close)
         quality = Quality(store, catalog.get, partial(searches.search, recorded=False))
+        moving = Moving(
+            store,
+            catalog,
+            generations=generations,
+            moves=moves,
+            quality=quality,
+            searcher=lambda opened: searching(_Only(opened), catalog.get),
+            wait_timeout_s=settings.wait_timeout_s,
+        )
         feedback = Feedback(store, catalog.get, impressions)
         return Backend(
             settings,
@@ -459,11 +480,23 @@ async def open_backend(settings: Settings) -> Backend:
             rules,
             embedders,
             generations,
+            moves,
+            moving,
             quality,
             feedback,
             stack.pop_all(),
         )
     raise AssertionError
+
+
+@dataclass(frozen=True, slots=True)
+class _Only:
+    """One generation, whichever is live."""
+
+    opened: OpenGeneration
+
+    async def live(self, collection: Collection) -> OpenGeneration:
+        return self.opened
 
 
 def _lock(folder: Path) -> FileLock:

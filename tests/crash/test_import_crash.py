@@ -16,7 +16,7 @@ import pytest
 
 from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search
-from nearfield.indexing.indexer import EMBED_SLICE
+from nearfield.indexing.embedding import EMBED_SLICE
 from nearfield.settings import load_settings
 from nearfield.wiring import open_backend
 

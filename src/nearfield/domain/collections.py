@@ -34,6 +34,10 @@ class GenerationState(StrEnum):
     DROPPING = "dropping"
 
 
+BESIDE = frozenset({GenerationState.BUILDING, GenerationState.READY, GenerationState.RETIRED})
+"""States of generations that follow the log beside the live one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """One physical index of one collection.

@@ -101,6 +101,24 @@ class CollectionConflict(CallerError):
     code = "collection_conflict"
 
 
+class GenerationNotFound(CallerError):
+    """The collection has no generation of that number beside its live one, or none to go back to."""
+
+    code = "generation_not_found"
+
+
+class GenerationNotReady(CallerError):
+    """A generation whose verification was not made, or did not hold. It does not go live."""
+
+    code = "generation_not_ready"
+
+
+class MoveUnderWay(CallerError):
+    """Another generation of the collection is being filled; finish that move first, or drop the generation."""
+
+    code = "move_under_way"
+
+
 class DocumentNotFound(CallerError):
     """No document of that id in the collection."""
 

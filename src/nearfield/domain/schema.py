@@ -23,6 +23,8 @@ GIVEN_VECTORS = "vectors:"
 """Begins the embedder's name where documents bring their own vectors; the dimension follows."""
 CHANGEABLE = ("fusion", "search", "events")
 """Parts of a CollectionSpec that may be changed later: they leave the vectors as they are."""
+MOVABLE = ("engine", "embedder", "index", "search")
+"""Parts of a CollectionSpec that a move may change: another generation is filled for them."""
 MAX_WEIGHT = 10
 TITLE_FIELDS = ("title", "name", "headline", "label", "subject")
 """What a title is called, any case."""

@@ -15,6 +15,7 @@ from nearfield.domain.fusion_json import fusion_from_json, fusion_to_json
 from nearfield.domain.languages import ENGLISH
 from nearfield.domain.schema import (
     CHANGEABLE,
+    MOVABLE,
     CollectionSpec,
     FieldType,
     IndexKind,
@@ -112,6 +113,19 @@ def changed_spec(spec: CollectionSpec, obj: object) -> CollectionSpec:
                 )
     given = _object(obj, CHANGEABLE, "")
     return spec_from_json(spec.name, {key: one for key, one in spec_to_json(spec).items() if key not in obj} | given)  # type: ignore[operator]
+
+
+def moved_spec(spec: CollectionSpec, obj: object) -> CollectionSpec:
+    """A spec as it is after a move, `{"engine": "exact", "index": {"m": 32}}`; what is not given stays as it is.
+
+    Raises InvalidSchema: what no move can change, another key is unknown.
+    """
+    given = _object(obj, MOVABLE, "")
+    known = spec_to_json(spec)
+    for part in ("index", "search"):
+        if part in given:
+            given[part] = known[part] | _object(given[part], None, part)
+    return spec_from_json(spec.name, known | given)
 
 
 def field_type(value: object) -> FieldType:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nearfield.domain.errors import CollectionNotFound, IndexLagging, NearfieldError
 from nearfield.domain.reports import CollectionStatus
 from nearfield.domain.spec_json import changed_spec
-from nearfield.indexing.check import check_collection
+from nearfield.indexing.check import check_generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +30,7 @@ class Catalog:
         self._wait_timeout_s = wait_timeout_s
         self._known: dict[str, Collection] = {}
         self._changes = 0
+        generations.on_switch(self._adopt)
 
     async def create(self, spec: CollectionSpec) -> Collection:
         """Make a collection, or return the one that has an equal spec.
@@ -77,19 +78,31 @@ class Catalog:
     async def configure(self, name: str, changes: Mapping[str, Any]) -> Collection:
         """Change what may be changed of a collection (see `changed_spec`); the next search goes by it.
 
-        Where its texts are to be searched by words another way, the index is built again from the store and the cached
-        vectors; until then searches find what is indexed so far.
-        Raises CollectionNotFound, InvalidSchema, UnsupportedByEngine.
+        Where its texts are to be searched by words another way, another index is filled beside the live one from the
+        cached vectors, and goes live when it has caught up: at the return where that came within `wait_timeout_s`.
+        Raises MoveUnderWay, CollectionNotFound, InvalidSchema, UnsupportedByEngine.
         """
         collection = await self.get(name)
         if "search" in changes:
             await self._generations.validate(changed_spec(collection.spec, changes))
-        changed = await self._store.respec(collection, lambda spec: changed_spec(spec, changes))
+        # how documents are searched by words is in the index: it goes live with one that is made so
+        changed = await self._store.respec(
+            collection, lambda spec: replace(changed_spec(spec, changes), search=spec.search)
+        )
+        self._adopt(changed)
+        wanted = changed_spec(collection.spec, changes)
+        if wanted.search != changed.spec.search:
+            await self._generations.begin(changed, replace(changed.spec, search=wanted.search), unattended=True)
+            await self._generations.settled(changed, timeout_s=self._wait_timeout_s)
+        elif "search" in changes:
+            await self._generations.give_up_unattended(changed)
+        return await self.get(name)
+
+    def _adopt(self, collection: Collection) -> None:
+        """Take over what the store says of a collection now."""
         self._changes += 1
-        self._known[name] = changed
-        if changed.spec.search != collection.spec.search:
-            await self._generations.reopen(changed)
-        return changed
+        if collection.name in self._known:
+            self._known[collection.name] = collection
 
     async def drop(self, name: str) -> None:
         """Remove a collection with all it holds. Raises CollectionNotFound."""
@@ -140,10 +153,9 @@ class Catalog:
         self, name: str, *, repair: bool = False, on_progress: Callable[[int, int], None] | None = None
     ) -> CheckReport:
         """Compare truth and index; `repair` mends what differs (see `indexing.check`)."""
-        return await check_collection(
+        return await check_generation(
             self._store,
-            self._generations,
-            await self.get(name),
+            await self._generations.live(await self.get(name)),
             repair=repair,
             on_progress=on_progress,
             wait_timeout_s=self._wait_timeout_s,

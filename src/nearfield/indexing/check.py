@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from nearfield.domain.collections import Collection
     from nearfield.domain.documents import Int64Array, StoredDocument
-    from nearfield.indexing.generations import Generations, OpenGeneration
+    from nearfield.indexing.opening import OpenGeneration
     from nearfield.protocols.store import Store
 
 PAGE = 1_000
@@ -47,13 +47,12 @@ class _Difference:
     wrong: Int64Array
 
 
-async def check_collection(
+async def check_generation(
     store: Store,
-    generations: Generations,
-    collection: Collection,
+    opened: OpenGeneration,
     *,
-    repair: bool,
-    on_progress: Callable[[int, int], None] | None,
+    repair: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
     wait_timeout_s: float,
 ) -> CheckReport:
     """Wait for pending changes, compare, and mend when asked to.
@@ -62,14 +61,14 @@ async def check_collection(
     Returns what was found; after a repair, `repaired` is set and missing, surplus and wrong tell what was found before.
     Raises IndexLagging when pending changes do not get applied in time.
     """
-    live = await generations.live(collection)
+    collection = opened.collection
     start = await store.last_seq(collection)
-    await live.wait_for(start, timeout_s=wait_timeout_s)
-    truth = await _truth(store, live, on_progress)
-    found = await _settled(store, collection, await _compare(store, live, truth), start)
+    await opened.wait_for(start, timeout_s=wait_timeout_s)
+    truth = await _truth(store, opened, on_progress)
+    found = await _settled(store, collection, await _compare(store, opened, truth), start)
     broken = _documents(found.missing, found.surplus, found.wrong)
     if repair and broken:
-        await live.indexer.mend(broken, found.surplus)
+        await opened.indexer.mend(broken, found.surplus)
     return CheckReport(
         collection=collection.name,
         documents=truth.documents,
@@ -79,22 +78,22 @@ async def check_collection(
         surplus=len(found.surplus),
         sampled=found.sampled,
         wrong=len(found.wrong),
-        pending=await store.pending(collection, after=live.applied_seq),
+        pending=await store.pending(collection, after=opened.applied_seq),
         repaired=bool(repair and broken),
     )
 
 
-async def _truth(store: Store, live: OpenGeneration, on_progress: Callable[[int, int], None] | None) -> _Truth:
-    collection = live.collection
+async def _truth(store: Store, opened: OpenGeneration, on_progress: Callable[[int, int], None] | None) -> _Truth:
+    collection = opened.collection
     total = await store.count(collection)
     wanted = SAMPLE / max(total, 1)
-    chunker, chance = Chunker(live.embedder), random.Random(0)  # noqa: S311 - a sample, not a secret
+    chunker, chance = Chunker(opened.embedder), random.Random(0)  # noqa: S311 - a sample, not a secret
     keys: list[int] = []
     sample: list[tuple[int, bytes]] = []
     documents, after = 0, 0
     while page := await store.scan(collection, after_key=after, limit=PAGE):
         after, documents = page[-1].key, documents + len(page)
-        for key, digest in await asyncio.to_thread(_passages, live, chunker, page):
+        for key, digest in await asyncio.to_thread(_passages, opened, chunker, page):
             keys.append(key)
             if chance.random() < wanted:
                 sample.append((key, digest))
@@ -103,9 +102,9 @@ async def _truth(store: Store, live: OpenGeneration, on_progress: Callable[[int,
     return _Truth(np.array(keys, dtype=np.int64), documents, sample)
 
 
-def _passages(live: OpenGeneration, chunker: Chunker, page: list[StoredDocument]) -> list[tuple[int, bytes]]:
+def _passages(opened: OpenGeneration, chunker: Chunker, page: list[StoredDocument]) -> list[tuple[int, bytes]]:
     """(chunk key, hash of the vector) of every passage of some documents, as the indexer makes them."""
-    texts = [live.collection.spec.embed.render(document.body) for document in page]
+    texts = [opened.collection.spec.embed.render(document.body) for document in page]
     passages = [[text] for text in texts] if page[0].vector_hash else chunker.split(texts)
     return [
         (chunk_key(document.key, ordinal), document.vector_hash or text_hash(piece))
@@ -114,26 +113,26 @@ def _passages(live: OpenGeneration, chunker: Chunker, page: list[StoredDocument]
     ]
 
 
-async def _compare(store: Store, live: OpenGeneration, truth: _Truth) -> _Difference:
-    batches = [batch async for batch in live.index.keys()]  # noqa: SIM118 - an engine, not a dict
+async def _compare(store: Store, opened: OpenGeneration, truth: _Truth) -> _Difference:
+    batches = [batch async for batch in opened.index.keys()]  # noqa: SIM118 - an engine, not a dict
     held = np.concatenate(batches) if batches else np.array([], dtype=np.int64)
-    sampled, wrong = await _compare_vectors(store, live, truth)
+    sampled, wrong = await _compare_vectors(store, opened, truth)
     missing = await asyncio.to_thread(np.setdiff1d, truth.keys, held)
     surplus = await asyncio.to_thread(np.setdiff1d, held, truth.keys)
     return _Difference(len(held), missing, surplus, sampled, wrong)
 
 
-async def _compare_vectors(store: Store, live: OpenGeneration, truth: _Truth) -> tuple[int, Int64Array]:
-    collection = live.collection
+async def _compare_vectors(store: Store, opened: OpenGeneration, truth: _Truth) -> tuple[int, Int64Array]:
+    collection = opened.collection
     brings = collection.spec.brings_vectors
-    fingerprint = brought(collection) if brings else live.generation.fingerprint
+    fingerprint = brought(collection) if brings else opened.generation.fingerprint
     cached = await store.vectors(fingerprint, [digest for _, digest in truth.sample])
     expected = {key: cached[digest] for key, digest in truth.sample if digest in cached}
-    keys, vectors = await live.index.vectors(np.array(list(expected), dtype=np.int64))
+    keys, vectors = await opened.index.vectors(np.array(list(expected), dtype=np.int64))
     if not len(keys):
         return 0, keys
     wanted = np.stack([expected[key] for key in keys.tolist()])
-    wanted = check_vectors(wanted, live.generation.dimension, metric=live.generation.index.metric)
+    wanted = check_vectors(wanted, opened.generation.dimension, metric=opened.generation.index.metric)
     # lengths rather than angles: outside cosine a vector may be zero, and its length means something
     near = np.linalg.norm(wanted - vectors, axis=1) <= FAR * np.linalg.norm(wanted, axis=1)
     return len(keys), keys[~near]

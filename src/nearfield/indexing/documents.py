@@ -121,13 +121,17 @@ class Documents:
             after = page[-1].key
 
     async def wait(self, name: str, seq: int | None = None, *, timeout_s: float | None = None) -> int:
-        """Wait until a change (None: the latest) can be found by searches; how many changes had to be waited for.
+        """Wait until a change can be found by searches; how many changes had to be waited for.
 
+        seq: None for the latest, and for search settings that were changed.
         Raises IndexLagging after `timeout_s` (None: the setting wait_timeout_s).
         """
         collection = await self._catalog.get(name)
         live = await self._generations.live(collection)
-        seq = await self._store.last_seq(collection) if seq is None else seq
+        if seq is None:
+            seq = await self._store.last_seq(collection)
+            await self._generations.settled(collection, timeout_s=timeout_s or self._wait_timeout_s)
+            live = await self._generations.live(collection)
         if live.applied_seq >= seq:
             return 0
         waited_for = await self._store.pending(collection, after=live.applied_seq)

@@ -11,9 +11,9 @@ import asyncio
 import logging
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,28 +21,30 @@ from nearfield.domain.documents import ChangeKind, chunk_key, text_hash
 from nearfield.domain.errors import NearfieldError
 from nearfield.domain.rows import row_of
 from nearfield.indexing.chunking import Chunker
+from nearfield.indexing.embedding import stop
 from nearfield.indexing.lexical_text import lexical_texts
 from nearfield.indexing.progress import Progress
 from nearfield.protocols.engine import check_vectors
 from nearfield.protocols.store import brought
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
     from typing import Any
 
     from nearfield.domain.collections import Collection, Generation
     from nearfield.domain.documents import Float32Array, Int64Array, StoredDocument
     from nearfield.domain.filters import Row
+    from nearfield.indexing.embedding import Embedding
     from nearfield.protocols.embedder import Embedder
     from nearfield.protocols.engine import VectorIndex
     from nearfield.protocols.store import Store
 
 log = logging.getLogger("nearfield.indexing")
 
-EMBED_SLICE = 256  # texts embedded between two saves, up to three slices at a time: what a crash can cost
 READ_DOCUMENTS = 256  # documents read and split at a time
 MAX_CHARACTERS = 8_000_000  # of text in one batch, reached or not by the last documents read: memory, not speed
 BATCHES_UNDER_WAY = 2
+THROTTLED_BATCH = 256  # changes: the pauses of an indexer that leaves room to others come often
 FLUSH_EVERY_S = 5.0  # 0.2 s of work each; what a crash has to apply again, from cached vectors
 QUIET_FLUSH_S = 0.2
 QUIET_UPKEEP_S = 1.0
@@ -76,21 +78,21 @@ class Indexer:
         index: VectorIndex,
         embedder: Embedder,
         *,
+        embedding: Embedding,
         batch: int,
         optimize_after: int,
+        share: float = 1.0,
     ) -> None:
+        """share: of the time this indexer works while it has much to apply, 0 to 1; the rest is left to others."""
         self.progress = Progress(generation.applied_seq)
         self._store, self._collection, self._generation = store, collection, generation
-        self._index, self._embedder = index, embedder
+        self._index, self._embedding = index, embedding
         self._chunker = Chunker(embedder)
         self._brings_vectors = collection.spec.brings_vectors
-        self._batch, self._optimize_after = batch, optimize_after
+        self._batch, self._optimize_after, self._share = batch, optimize_after, share
         self._durable_seq = generation.applied_seq
         self._flushed_at = time.monotonic()
         self._spans: dict[int, int] = {}
-        self._recent: dict[bytes, Float32Array] = {}  # embedded last: nobody's look at the store is as new
-        self._coming: dict[bytes, asyncio.Future[dict[bytes, Float32Array]]] = {}
-        self._turn = asyncio.Lock()
         self._writing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._optimizing = 0
@@ -108,10 +110,20 @@ class Indexer:
         self.progress.latest = max(self.progress.latest, seq)
         self._wake.set()
 
+    def pace(self, share: float) -> None:
+        """Work another share of the time from now on."""
+        self._share = share
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Nothing is applied inside."""
+        async with self._writing:
+            yield
+
     async def close(self) -> None:
         """Stop between two steps, and make what was applied durable."""
-        await _stop(self._task)
-        await _stop(self._upkeep)
+        await stop(self._task)
+        await stop(self._upkeep)
         if self.progress.error is None:
             await self._flush()
 
@@ -169,6 +181,7 @@ class Indexer:
         try:
             while True:
                 self._wake.clear()
+                throttled = self._share < 1
                 batch = await (preparing or self._prepare(read_seq))
                 preparing = None
                 if batch is None:
@@ -177,19 +190,23 @@ class Indexer:
                         continue
                 else:
                     read_seq = batch.last_seq
-                    preparing = asyncio.create_task(self._prepare(read_seq))
+                    if not throttled:  # what is read before a pause is stale after it, and what came meanwhile unread
+                        preparing = asyncio.create_task(self._prepare(read_seq))
                     before = under_way[-1] if under_way else None
                     under_way.append(asyncio.create_task(self._carry(batch, before)))
-                while len(under_way) > (0 if batch is None else BATCHES_UNDER_WAY):
+                began = time.monotonic()
+                while len(under_way) > (0 if batch is None or throttled else BATCHES_UNDER_WAY):
                     await under_way[0]
                     under_way.popleft()
+                if throttled and batch is not None:
+                    await asyncio.sleep((time.monotonic() - began) * (1 / self._share - 1))
         except Exception:
             if under_way:  # what is embedded goes in, whatever became of a batch behind it
                 await asyncio.wait(under_way)
             raise
         finally:
             for task in (preparing, *reversed(under_way)):
-                await _stop(task)
+                await stop(task)
 
     async def _carry(self, batch: _Batch, before: asyncio.Task[None] | None) -> None:
         """Embed a batch, then apply it once the one before it is applied; not at all where that failed."""
@@ -221,13 +238,14 @@ class Indexer:
     # -- one batch -----------------------------------------------------------------------------------------------
     async def _prepare(self, after: int) -> _Batch | None:
         """The next changes and their documents as they are now; fewer than `batch` when the texts are long."""
-        changes = await self._store.changes(self._collection, after=after, limit=self._batch)
+        limit = self._batch if self._share >= 1 else min(self._batch, THROTTLED_BATCH)
+        changes = await self._store.changes(self._collection, after=after, limit=limit)
         if not changes:
             # the log's last changes may be compacted away: deletes, which an index built anew has nothing to do for
             last = await self._store.last_seq(self._collection)
             if last <= after:
                 return None
-            changes = await self._store.changes(self._collection, after=after, limit=self._batch)
+            changes = await self._store.changes(self._collection, after=after, limit=limit)
             if not changes:
                 return _Batch(last)
         batch = _Batch(after)
@@ -263,43 +281,16 @@ class Indexer:
         batch.characters += sum(map(len, texts))
 
     async def _embed(self, batch: _Batch) -> None:
-        """Fill `batch.vectors`, embedding only texts whose vector is in no cache and that no other batch embeds."""
-        fingerprint = brought(self._collection) if self._brings_vectors else self._embedder.fingerprint
+        """Fill `batch.vectors`."""
         texts = dict(zip(batch.hashes, batch.texts, strict=True))
-        known = await self._store.vectors(fingerprint, list(texts))
-        while unknown := texts.keys() - known.keys():
-            known |= {digest: self._recent[digest] for digest in unknown if digest in self._recent}
-            awaited = {self._coming[digest] for digest in unknown if digest in self._coming}
-            new = {d: text for d, text in texts.items() if d not in known and d not in self._coming}
-            if new and self._brings_vectors:
-                raise NearfieldError(f"{len(new)} brought vectors are missing from the store")
-            known |= await self._embed_new(fingerprint, new)
-            for other in awaited:
-                known |= await other
+        if self._brings_vectors:
+            known = await self._store.vectors(brought(self._collection), list(texts))
+            if len(known) < len(texts):
+                raise NearfieldError(f"{len(texts) - len(known)} brought vectors are missing from the store")
+        else:
+            known = await self._embedding.vectors(texts)
         if batch.hashes:
             batch.vectors = await asyncio.to_thread(self._stack, batch, known)
-
-    async def _embed_new(self, fingerprint: str, new: Mapping[bytes, str]) -> dict[bytes, Float32Array]:
-        """Embed texts, shortest first, and keep their vectors; other batches may wait for them meanwhile."""
-        order = sorted(new, key=lambda digest: len(new[digest]))
-        slices = [order[start : start + EMBED_SLICE] for start in range(0, len(order), EMBED_SLICE)]
-        known: dict[bytes, Float32Array] = {}
-        done: asyncio.Future[dict[bytes, Float32Array]] = asyncio.get_running_loop().create_future()
-        self._coming |= dict.fromkeys(order, done)
-        try:
-            texts = [[new[digest] for digest in digests] for digests in slices]
-            async with _Ahead(self._embedder, texts, self._turn) as ahead:
-                for digests in slices:
-                    # what is indexed is what the cache will give back: an index rebuilt from it is the same index
-                    vectors = (await ahead.take()).astype(np.float16).astype(np.float32)
-                    await self._store.put_vectors(fingerprint, digests, vectors)
-                    known |= zip(digests, vectors, strict=True)
-        finally:
-            self._recent = known or self._recent
-            for digest in order:
-                del self._coming[digest]
-            done.set_result(known)  # when it failed only a part: who waits embeds the rest
-        return known
 
     def _stack(self, batch: _Batch, known: dict[bytes, Float32Array]) -> Float32Array:
         stacked = np.stack([known[digest] for digest in batch.hashes])
@@ -364,54 +355,6 @@ class Indexer:
             log.exception("upkeep of %s failed; searches go on over unindexed rows", self._collection.name)
         else:
             log.info("optimised %s in %.1f s", self._collection.name, time.monotonic() - started)
-
-
-class _Ahead:
-    """Embeds lists of texts one after the other, each begun before the one before it is taken: no core waits.
-
-    turn: held until the last list is begun, so that batches are embedded one after the other without a gap.
-    """
-
-    def __init__(self, embedder: Embedder, slices: Sequence[Sequence[str]], turn: asyncio.Lock) -> None:
-        self._embedder, self._left, self._turn = embedder, deque(slices), turn
-        self._begun: deque[asyncio.Task[Float32Array]] = deque()
-        self._has_turn = False
-
-    async def __aenter__(self) -> Self:
-        await self._turn.acquire()
-        self._has_turn = True
-        self._begin()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        self._left.clear()
-        self._begin()
-        for task in self._begun:
-            await _stop(task)
-
-    async def take(self) -> Float32Array:
-        """The vectors of the next list; at most as often as there are lists."""
-        self._begin()
-        vectors = await self._begun[0]
-        self._begun.popleft()
-        return vectors
-
-    def _begin(self) -> None:
-        if self._left:
-            texts = self._left.popleft()
-            self._begun.append(asyncio.create_task(self._embedder.embed(texts, role="document")))
-        if not self._left and self._has_turn:
-            self._has_turn = False
-            self._turn.release()
-
-
-async def _stop(task: asyncio.Task[Any] | None) -> None:
-    """Cancel a task and wait for its end. What it raises then concerns nobody."""
-    if task is not None:
-        task.cancel()
-        await asyncio.wait({task})
-        if not task.cancelled():
-            task.exception()
 
 
 async def _whole(work: Coroutine[Any, Any, None]) -> None:

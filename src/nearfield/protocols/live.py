@@ -35,6 +35,11 @@ class LiveIndex(Protocol):
         """The newest change heard of; above `applied_seq` while the index lags behind the store."""
         ...
 
+    @property
+    def closed(self) -> bool:
+        """No search can use it any more. One that is no longer live is closed only once nobody may be using it."""
+        ...
+
     async def wait_for(self, seq: int, *, timeout_s: float) -> None:
         """Return once `applied_seq >= seq`. Raises IndexLagging after `timeout_s`."""
         ...

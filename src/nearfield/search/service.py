@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from nearfield.domain.errors import InvalidCursor, InvalidRequest, TimedOut
+from nearfield.domain.errors import CursorExpired, InvalidCursor, InvalidRequest, TimedOut
 from nearfield.domain.facets import FacetScope
 from nearfield.domain.hits import Answer
 from nearfield.domain.plans import Mode
@@ -236,6 +236,11 @@ class SearchService:
             raise InvalidCursor(f"cursor is not of collection {collection.name}", field="cursor")
         first = frozen.work.ask
         check_same(ask, first)
+        before = frozen.work.live
+        if before.generation.id != live.generation.id:  # its list was made there, and grows there
+            if before.closed:
+                raise CursorExpired("the index this list was made on is gone; begin the search anew", field="cursor")
+            live = before
         work = replace(
             frozen.work,
             ask=replace(first, limit=ask.limit, min_seq=ask.min_seq),

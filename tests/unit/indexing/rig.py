@@ -19,6 +19,7 @@ from nearfield.indexing.catalog import Catalog
 from nearfield.indexing.chunking import Chunker
 from nearfield.indexing.documents import Documents
 from nearfield.indexing.generations import Generations
+from nearfield.indexing.moves import Moves
 from nearfield.protocols.source import SourceRow
 from nearfield.store.sqlite import SqliteStore
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from nearfield.domain.documents import Float32Array, Rejection
     from nearfield.domain.reports import UpsertResult
-    from nearfield.indexing.generations import OpenGeneration
+    from nearfield.indexing.opening import OpenGeneration
     from nearfield.protocols.embedder import Embedder, Role
     from nearfield.protocols.engine import IndexSpec, VectorEngine, VectorIndex
 
@@ -51,8 +52,8 @@ def words(count: int, seed: str = "w") -> str:
 class WatchedEmbedder(HashingEmbedder):
     """Keeps every document text it embeds; raises `failing`, and waits for `gate`, when there is one."""
 
-    def __init__(self) -> None:
-        super().__init__(dimension=32, max_tokens=PASSAGE_WORDS + 2)
+    def __init__(self, dimension: int = 32, words: int = PASSAGE_WORDS) -> None:
+        super().__init__(dimension=dimension, max_tokens=words + 2)
         self.embedded: list[str] = []
         self.failing: Exception | None = None
         self.gate: asyncio.Semaphore | None = None
@@ -143,6 +144,8 @@ class Rig:
     generations: Generations
     catalog: Catalog
     documents: Documents
+    moves: Moves
+    other: WatchedEmbedder
 
     @classmethod
     async def open(
@@ -155,8 +158,11 @@ class Rig:
         }
         embedder = WatchedEmbedder()
 
+        other = WatchedEmbedder(dimension=16, words=2 * PASSAGE_WORDS)
+
         async def embedder_of(name: str) -> Embedder:
-            return embedder if name == "hashing" else GivenVectors.named(name)
+            known = {"hashing": embedder, "other": other}
+            return known[name] if name in known else GivenVectors.named(name)
 
         generations = Generations(
             store,
@@ -167,7 +173,8 @@ class Rig:
         )
         catalog = Catalog(store, generations, wait_timeout_s=wait_timeout_s)
         documents = Documents(store, catalog, generations, max_text_length=100_000, wait_timeout_s=wait_timeout_s)
-        return cls(store, engines, embedder, generations, catalog, documents)
+        moves = Moves(store, catalog, generations, wait_timeout_s=wait_timeout_s)
+        return cls(store, engines, embedder, generations, catalog, documents, moves, other)
 
     @property
     def exact(self) -> WatchedEngine:
@@ -180,9 +187,10 @@ class Rig:
     async def abandon(self) -> None:
         """As if the process were gone: nothing more is applied and nothing is flushed."""
         for collection in await self.catalog.list():
-            live = self.generations.opened(collection)
-            if live is not None:
-                live.indexer.progress.fail("the process is gone")  # an indexer that stands still does not flush
+            for record in await self.generations.records(collection):
+                opened = self.generations.found(collection, record)
+                if opened is not None:
+                    opened.indexer.progress.fail("the process is gone")  # an indexer that stands still does not flush
         await self.close()
 
     async def _close_parts(self) -> None:
@@ -209,8 +217,9 @@ class Rig:
     async def passages(self, name: str = "books") -> dict[int, str]:
         """What must be in the index: the text of every passage by its key, reckoned from the documents alone."""
         found: dict[int, str] = {}
+        embedder = (await self.live(name)).embedder
         async for document in self.documents.export(name):
-            [pieces] = Chunker(self.embedder).split([document.body["text"]])
+            [pieces] = Chunker(embedder).split([document.body["text"]])
             found.update({chunk_key(document.key, ordinal): piece for ordinal, piece in enumerate(pieces)})
         return found
 
@@ -224,7 +233,8 @@ class Rig:
         assert report.rows == report.passages == len(wanted)
         if wanted:
             keys, vectors = await (await self.live(name)).index.vectors(np.array(list(wanted), dtype=np.int64))
-            again = await HashingEmbedder.embed(self.embedder, [wanted[key] for key in keys.tolist()], role="document")
+            embedder = cast("HashingEmbedder", (await self.live(name)).embedder)
+            again = await HashingEmbedder.embed(embedder, [wanted[key] for key in keys.tolist()], role="document")
             assert len(keys) == len(wanted)
             assert np.abs(vectors - again).max() < 1e-3  # kept as float16
 

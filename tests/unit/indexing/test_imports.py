@@ -10,8 +10,8 @@ from tests.unit.indexing.rig import Rig, numbered, spec, until
 
 from nearfield.domain.errors import CollectionNotFound, EmbedderUnavailable, IndexLagging, InvalidFile
 from nearfield.domain.schema import FieldType, IndexSettings
+from nearfield.indexing import embedding, indexer
 from nearfield.indexing import imports as module
-from nearfield.indexing import indexer
 from nearfield.protocols.source import SourceRow
 from nearfield.sources.files import open_source
 
@@ -143,7 +143,7 @@ async def test_all_is_searchable_and_indexed_at_the_end(tmp_path: Path) -> None:
 
 async def test_an_import_cut_short_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH", 50)
-    monkeypatch.setattr(indexer, "EMBED_SLICE", 20)
+    monkeypatch.setattr(embedding, "EMBED_SLICE", 20)
     path = lines(tmp_path / "a.jsonl", numbered(500))
     rig = await Rig.open(tmp_path, index_batch=40)
     await rig.catalog.create(spec())

@@ -9,6 +9,7 @@ from tests.unit.indexing.rig import Rig, numbered, spec, until, words
 from nearfield.domain.documents import document_keys
 from nearfield.domain.errors import EmbedderUnavailable, EngineUnavailable, IndexLagging
 from nearfield.domain.schema import IndexSettings
+from nearfield.indexing import embedding
 from nearfield.indexing import indexer as module
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ async def test_nothing_is_embedded_twice(tmp_path: Path) -> None:
 
 
 async def test_what_was_embedded_before_a_failure_is_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "EMBED_SLICE", 2)
+    monkeypatch.setattr(embedding, "EMBED_SLICE", 2)
     monkeypatch.setattr(module, "RETRY_FIRST_S", 0.01)
     rig.embedder.gate = asyncio.Semaphore(2)
     await rig.put(*numbered(6))

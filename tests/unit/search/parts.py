@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nearfield.domain.filters import Filter
     from nearfield.domain.hits import Answer
     from nearfield.domain.queries import Search, Similar
-    from nearfield.indexing.generations import OpenGeneration
+    from nearfield.indexing.opening import OpenGeneration
     from nearfield.protocols.embedder import Embedder
     from nearfield.protocols.engine import EngineCapabilities, IndexSpec, IndexStats, VectorIndex
     from nearfield.wiring import Backend
@@ -190,6 +190,10 @@ class Live:
     @property
     def latest_seq(self) -> int:
         return self.real.latest_seq if self.heard is None else self.heard
+
+    @property
+    def closed(self) -> bool:
+        return self.real.closed
 
     async def wait_for(self, seq: int, *, timeout_s: float) -> None:
         await self.real.wait_for(seq, timeout_s=timeout_s)

@@ -59,7 +59,8 @@ async def show_collection(name: str, backend: Running) -> Response:
 async def change_collection(name: str, body: _Changes, backend: Running) -> Response:
     """Change how a collection is searched; the next search goes by it.
 
-    Where `search` changes, the index is built again from the cached vectors, and finds what it holds so far.
+    Where `search` changes, another index is filled beside the live one and takes its place once it has caught up; the
+    answer shows the settings in force by then.
     """
     return await json_response(collection_json(await backend.catalog.configure(name, body)))
 
