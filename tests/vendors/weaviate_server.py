@@ -125,6 +125,17 @@ class Node:
         log = (self.folder.parent / f"{self.name}.log").read_text(errors="replace")
         pytest.fail(f"{self.name} did not get ready: ...{log[-2000:]}")
 
+    def wait_for_gossip(self) -> None:
+        """Until other nodes can join it."""
+        until = time.monotonic() + START_S
+        while time.monotonic() < until and self.process is not None and self.process.poll() is None:
+            try:
+                with socket.create_connection(("127.0.0.1", self.ports[1]), timeout=2):
+                    return
+            except OSError:
+                time.sleep(0.1)
+        pytest.fail(f"{self.name} opened no port for gossip")
+
     def kill(self) -> None:
         """Kill -9."""
         if self.process is not None:
@@ -170,6 +181,8 @@ def weaviate_nodes(
         for node in cluster:
             stack.callback(node.stop)
             node.start()
+            if node is cluster[0]:
+                node.wait_for_gossip()  # the others end at once where there is nobody to join
         for node in cluster:
             node.wait()
         yield cluster

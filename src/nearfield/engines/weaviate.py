@@ -1,6 +1,6 @@
 """Weaviate, a server or a cluster of them: each index is a class of its own there.
 
-Tested against the real server, 1.35.2.
+Tested against the real server, 1.35.2: one node, and three of which one is killed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _TRAINING_S: Final = 600.0
 
 
 class WeaviateEngine:
-    """Keeps one class per index on a server. Tested against the real server, 1.35.2."""
+    """Keeps one class per index on a server. Tested against the real server 1.35.2, alone and as three nodes."""
 
     name: ClassVar[str] = "weaviate"
     capabilities: ClassVar[EngineCapabilities] = CAPABILITIES

@@ -123,7 +123,12 @@ def class_of(
     if shards is not None:
         made_class["shardingConfig"] = {"desiredCount": shards}
     if replication_factor is not None:
-        made_class["replicationConfig"] = {"factor": replication_factor, "asyncEnabled": replication_factor > 1}
+        made_class["replicationConfig"] = {
+            "factor": replication_factor,
+            "asyncEnabled": replication_factor > 1,
+            # left to itself, Weaviate never takes from a node that was away what was deleted meanwhile
+            "deletionStrategy": "TimeBasedResolution",
+        }
     return made_class
 
 
