@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from docs.cli_page import cli_page
+from docs.engines_page import engines_table_page
 from docs.http_pages import errors_page, openapi_file
 from nearfield.domain import filters
 from nearfield.protocols.engine import EngineCapabilities
@@ -78,6 +79,7 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 PAGES = {
     "settings.md": settings_page,
     "engines.md": engines_page,
+    "../engines.md": engines_table_page,
     "cli.md": cli_page,
     "errors.md": errors_page,
     "openapi.json": openapi_file,

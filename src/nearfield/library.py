@@ -33,6 +33,7 @@ from nearfield.domain.filter_text import parse_text
 from nearfield.domain.fusion_json import fusion_from_json, fusion_to_json
 from nearfield.domain.highlights import Highlight
 from nearfield.domain.judgments import Judgment
+from nearfield.domain.moves import Gates
 from nearfield.domain.ordering import read_group_by, read_sort
 from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search, Similar
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from nearfield.domain.filters import Filter
     from nearfield.domain.hits import Answer
     from nearfield.domain.judgments import Evaluation, JudgedSet
+    from nearfield.domain.moves import Estimate, GenerationStatus, Moved
     from nearfield.domain.reports import CheckReport, CollectionStatus, ImportProgress, ImportReport, UpsertResult
     from nearfield.domain.rules import RulesVersion
     from nearfield.domain.suggestions import Suggestion
@@ -579,6 +581,43 @@ class CollectionHandle:
     def report(self, *, below: int = FEW, limit: int = 100) -> list[QueryReport]:
         """Queries that found fewer than `below` documents at least once, the most searched first."""
         return self._loop.run(self._backend.feedback.report(self.name, below=below, limit=limit))
+
+    def move(
+        self,
+        *,
+        engine: str | None = None,
+        embedder: str | None = None,
+        index: Mapping[str, Any] | None = None,
+        switch: bool = True,
+        min_recall: float = 0.95,
+        max_p95_ms: float | None = None,
+        on_progress: Callable[[str, int, int], None] | None = None,
+    ) -> Moved:
+        """Move to another engine, model or index settings: filled beside what answers, verified, then switched to.
+
+        Searches and writes go on meanwhile. Cut short, it goes on when it is called again; with nothing given it goes
+        on with the move under way. switch: False stops before the last step. min_recall: of the true ten nearest, or
+        as much as before. on_progress: what is done, how many, of how many; from the database's own thread.
+        """
+        given = {"engine": engine, "embedder": embedder, "index": index and dict(index)}
+        wish = {key: value for key, value in given.items() if value is not None}
+        gates = Gates(min_recall=min_recall, max_p95_ms=max_p95_ms)
+        work = self._backend.moving.move(self.name, wish, gates=gates, switch=switch, on_progress=on_progress)
+        return self._loop.run(work)
+
+    def estimate_move(self, *, price: float | None = None, **wish: Any) -> Estimate:
+        """What a move would take, measured on a sample. wish: as for `move`. price: of a million tokens embedded."""
+        return self._loop.run(self._backend.moves.estimate(self.name, wish, price=price))
+
+    def rollback(self) -> int:
+        """Go back to the generation that was live before the last move; its number. Raises GenerationNotFound."""
+        return self._loop.run(self._backend.moves.rollback(self.name))
+
+    def generations(self, *, drop: bool = False) -> list[GenerationStatus]:
+        """The live generation and those beside it. drop: give up those beside it first."""
+        if drop:
+            self._loop.run(self._backend.moves.drop(self.name))
+        return self._loop.run(self._backend.moves.generations(self.name))
 
     def count(self) -> int:
         """Documents stored."""

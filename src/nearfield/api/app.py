@@ -18,7 +18,7 @@ from nearfield.api.description import describe_api
 from nearfield.api.gate import Gate, Traffic
 from nearfield.api.limits import BodyLimit
 from nearfield.api.problems import answer_problem
-from nearfield.api.routes import collections, documents, embeddings, multi, ops, quality, rules, search, suggest
+from nearfield.api.routes import collections, documents, embeddings, moves, multi, ops, quality, rules, search, suggest
 from nearfield.api.unrouted import answer_unrouted
 from nearfield.domain.errors import NearfieldError
 from nearfield.settings import Settings, load_settings
@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None, *, backend: Backend | None = No
     )
     app.state.traffic = traffic
     # One router, not nine included ones: matching a route then walks one flat list.
-    for part in (search, multi, suggest, documents, collections, quality, rules, embeddings, ops):
+    for part in (search, multi, suggest, documents, collections, moves, quality, rules, embeddings, ops):
         app.router.routes.extend(part.router.routes)
     app.add_exception_handler(RequestValidationError, answer_problem)
     app.add_exception_handler(HTTPException, answer_unrouted)

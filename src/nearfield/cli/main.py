@@ -293,6 +293,71 @@ def delete(
     moving.delete(name, where, data, Terminal(as_json=json), sure=yes)
 
 
+@app.command()
+def move(
+    name: Name,
+    engine: Annotated[str | None, typer.Option(metavar="E", help="An engine's name or address.")] = None,
+    embedder: Annotated[str | None, typer.Option(metavar="M", help="A model: `nearfield model list`.")] = None,
+    index: Annotated[
+        str | None, typer.Option(metavar="KEY=VALUE,...", help="Index settings: m=32,quantization=int8.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only estimate what it takes, on a sample.")] = False,
+    verify_only: Annotated[bool, typer.Option("--verify-only", help="Fill and verify, and do not switch.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not estimate and ask first.")] = False,
+    min_recall: Annotated[
+        float, typer.Option(metavar="X", help="Recall@10 against every vector, at least, or as much as before.")
+    ] = 0.95,
+    max_p95_ms: Annotated[
+        float | None, typer.Option(metavar="MS", help="Time of 95% of the searches, at most.")
+    ] = None,
+    price: Annotated[float | None, typer.Option(metavar="P", help="Of a million tokens embedded.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as a page, with plots.")] = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Move a collection to another engine, model or index: fill it beside the live one, verify, then switch.
+
+    A move that was stopped goes on when it is run again; without --engine, --embedder and --index it goes on with
+    whatever is under way. Exit code 1 when the new index does not hold what it must; nothing is switched then.
+    """
+    from nearfield.cli import relocating, schema
+    from nearfield.cli.terminal import Terminal
+    from nearfield.domain.moves import Gates
+
+    given = {"engine": engine, "embedder": embedder, "index": schema.parse_index(index) or None}
+    wish = {key: value for key, value in given.items() if value is not None}
+    if json and wish and not yes and not plan:
+        raise typer.BadParameter("with --json nothing is asked; say --yes to move, or --plan to estimate")
+    gates = Gates(min_recall=min_recall, max_p95_ms=max_p95_ms)
+    ask = relocating.Ask(name, wish, gates, price, plan, verify_only, yes, html)
+    relocating.move(ask, data, Terminal(as_json=json))
+
+
+@app.command()
+def rollback(name: Name, data: Data = None, json: Json = False) -> None:
+    """Go back to the index that was live before the last move, at once."""
+    from nearfield.cli import relocating
+    from nearfield.cli.terminal import Terminal
+
+    relocating.rollback(name, data, Terminal(as_json=json))
+
+
+@app.command()
+def generations(
+    name: Name,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Give up all but the live one: what is kept, or being filled.")
+    ] = False,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """List the live index and those beside it, and how far each is."""
+    from nearfield.cli import relocating
+    from nearfield.cli.terminal import Terminal
+
+    relocating.generations(name, data, Terminal(as_json=json), drop=drop)
+
+
 @app.command("eval")
 def _eval(
     name: Name,

@@ -30,12 +30,12 @@ def settings_for(data: Path | None, **given: Any) -> Settings:
     return settings
 
 
-def existing_data(data: Path | None) -> Settings:
+def existing_data(data: Path | None, **given: Any) -> Settings:
     """Settings of a data directory that is there: a mistyped one is told, not made.
 
     Raises InvalidSetting.
     """
-    settings = settings_for(data)
+    settings = settings_for(data, **given)
     if not settings.data_dir.is_dir():
         raise InvalidSetting(
             f"data directory {settings.data_dir} does not exist; `nearfield import` makes it, --data names another",

@@ -54,7 +54,10 @@ _CAPABILITIES = EngineCapabilities(
 
 
 class ExactEngine:
-    """Keeps one folder per index."""
+    """Keeps one folder per index.
+
+    Tested as itself: it is the oracle that the others are compared with.
+    """
 
     name: ClassVar[str] = "exact"
     capabilities: ClassVar[EngineCapabilities] = _CAPABILITIES

@@ -48,7 +48,10 @@ _KEY_BATCH: Final = 8_192
 
 
 class LocalEngine:
-    """Keeps one folder per index and the threads that all of them share."""
+    """Keeps one folder per index and the threads that all of them share.
+
+    Tested against zvec 0.8, the real library, killed with -9 as well.
+    """
 
     name: ClassVar[str] = "local"
     capabilities: ClassVar[EngineCapabilities] = CAPABILITIES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from nearfield.quality.evaluate import RankedSearch
     from nearfield.quality.exact import Nearest
     from nearfield.quality.questions import Question
+
+log = logging.getLogger("nearfield.quality")
 
 DEPTH: Final = 10
 SPARE: Final = 10  # hits beyond, for documents written meanwhile
@@ -97,7 +100,10 @@ async def verify(
         _side(one, found, truth, changed, score)
         for one, found, truth, score in zip(subjects, asked, truths, ndcg, strict=True)
     ]
-    notes += [f"a search failed: {found.first_failure}" for found in asked if found.failures]
+    for one, found in zip(subjects, asked, strict=True):
+        if found.failures:
+            log.warning("a search of %s failed: %s", one.generation.index_name, found.first_failure)
+            notes.append(f"{found.failures:,} searches of generation {one.generation.number} failed; the log says why")
     short = sum(
         len(hits) < min(DEPTH, truth.matching - len(changed))
         for hits, truth in zip(asked[0].near, truths[0], strict=True)

@@ -17,7 +17,7 @@ from nearfield.api.answers import (
 )
 from nearfield.api.reading import JsonRoute, json_response
 from nearfield.api.state import Running
-from nearfield.domain.spec_json import spec_from_json
+from nearfield.domain.spec_json import spec_from_json, spec_to_json
 
 router = APIRouter(route_class=JsonRoute, tags=["collections"])
 
@@ -43,8 +43,11 @@ async def put_collection(name: str, body: _Given, backend: Running) -> Response:
     """Make a collection; sending the same settings again changes nothing, other settings are a conflict."""
     spec_from_json(name, body)  # a wrong one is refused as it was sent, before defaults are put in
     given = {key: value for key, value in body.items() if value is not None}
-    spec = spec_from_json(name, backend.with_defaults(given))
     existed = await backend.catalog.exists(name)
+    if existed:  # where it lives may have been moved since: what is not said of that is no conflict
+        there = spec_to_json((await backend.catalog.get(name)).spec)
+        given = {key: there[key] for key in ("embedder", "engine", "index")} | given
+    spec = spec_from_json(name, backend.with_defaults(given))
     collection = await backend.catalog.create(spec)
     return await json_response(collection_json(collection), status=200 if existed else 201)
 
