@@ -14,6 +14,7 @@ from tests.vendors.postgres_server import PASSWORD
 from nearfield.domain.filters import Filter, Row, matches
 from nearfield.domain.schema import FieldType, IndexKind, IndexSettings
 from nearfield.engines.exact import ExactEngine
+from nearfield.engines.faiss import FaissEngine
 from nearfield.engines.local import LocalEngine
 from nearfield.engines.pgvector import PgvectorEngine
 from nearfield.protocols.engine import IndexSpec, VectorEngine, VectorIndex
@@ -82,7 +83,9 @@ def keys_of(keys: Int64Array) -> set[int]:
     return set(keys.tolist())
 
 
-@pytest.fixture(scope="module", params=[ExactEngine, LocalEngine, PgvectorEngine], ids=lambda engine: engine.name)
+@pytest.fixture(
+    scope="module", params=[ExactEngine, FaissEngine, LocalEngine, PgvectorEngine], ids=lambda engine: engine.name
+)
 def laboratory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
     address = key = None
     if request.param is PgvectorEngine:

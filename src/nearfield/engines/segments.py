@@ -108,7 +108,7 @@ class SegmentFiles:
 
     def _read(self, name: str) -> Segment:
         try:
-            with np.load(self._folder / name, allow_pickle=False) as arrays:
+            with (self._folder / name).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 lines = arrays["lines"].tobytes().decode().split("\n")
                 pairs = [json.loads(line) for line in lines if line]
                 segment = Segment(
