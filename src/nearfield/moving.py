@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
 
 from nearfield.domain.collections import GenerationState
-from nearfield.domain.errors import NearfieldError
+from nearfield.domain.errors import InvalidRequest, NearfieldError
 from nearfield.domain.moves import Gates, Moved
 from nearfield.domain.moves_json import verification_json
 from nearfield.indexing.check import check_generation
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from nearfield.indexing.opening import OpenGeneration
     from nearfield.protocols.store import Store
     from nearfield.quality.service import Quality
+    from nearfield.quality.shadow import ShadowCounts, Shadows
 
 QUESTIONS: Final = 500
 
@@ -55,11 +57,14 @@ class Moving:
         generations: Generations,
         moves: Moves,
         quality: Quality,
+        shadows: Shadows,
         searcher: Callable[[OpenGeneration], Searcher],
         wait_timeout_s: float,
     ) -> None:
         self._store, self._catalog, self._generations = store, catalog, generations
         self._moves, self._quality, self._searcher = moves, quality, searcher
+        self._shadows = shadows
+        self._shadowing: dict[int, Searcher] = {}  # by collection
         self._wait_timeout_s = wait_timeout_s
 
     async def move(
@@ -136,6 +141,32 @@ class Moving:
             await asyncio.gather(*(one.close() for one in searchers))
         await self._moves.record(name, number, orjson.dumps(verification_json(found)).decode())
         return found
+
+    async def shadow(self, name: str, number: int, share: float) -> ShadowCounts | None:
+        """Make a share of the searches of people on another generation too, and count what differs; 0 ends it.
+
+        What was counted so far of that generation, None where nothing was. Nobody waits for a shadow.
+        Raises GenerationNotFound, InvalidRequest, EngineUnavailable.
+        """
+        if not 0 <= share <= 1:
+            raise InvalidRequest(f"share is {share:g}; expected 0 to 1", field="share")
+        collection = await self._catalog.get(name)
+        opened = await self._moves.opened(name, number)
+        before = self._shadows.counts(collection, number)
+        self._shadows.end(collection)
+        searcher = self._shadowing.pop(collection.id, None)
+        if searcher is not None:
+            await searcher.close()
+        if share:
+            searcher = self._shadowing[collection.id] = self._searcher(opened)
+            self._shadows.begin(
+                collection, number, share, lambda ask: searcher.search(name, replace(ask, min_seq=None), recorded=False)
+            )
+        return before
+
+    async def shadowed(self, name: str, number: int) -> ShadowCounts | None:
+        """What was counted of a generation since its shadow began; None where it was not shadowed."""
+        return self._shadows.counts(await self._catalog.get(name), number)
 
     def _subject(self, name: str, opened: OpenGeneration, searcher: Searcher) -> Subject:
         async def search(ask: Search) -> Answer:

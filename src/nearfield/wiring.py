@@ -41,6 +41,7 @@ from nearfield.protocols.reranker import FoundModel, RerankerPlace, named_kind
 from nearfield.quality.feedback import Feedback
 from nearfield.quality.impressions import Impressions
 from nearfield.quality.service import Quality
+from nearfield.quality.shadow import Shadows
 from nearfield.search.completions import PastQueries
 from nearfield.search.cursors import Cursors
 from nearfield.search.highlight import Highlighter
@@ -451,11 +452,14 @@ async def open_backend(settings: Settings) -> Backend:
             stages=reordering(reranking),
             readers=(understanding.reader, *Wording(lexicons).readers(), rules_reader(rules)),
         )
+        shadows = Shadows()
+        stack.push_async_callback(shadows.close)
         searches = searching(
             generations,
             catalog.get,
             shown=impressions.note,
             past=past,
+            watch=shadows.watch,
             highlighter=Highlighter(lambda embedder, text: Chunker(embedder).split([text])[0]),
         )
         stack.push_async_callback(searches.close)
@@ -466,6 +470,7 @@ async def open_backend(settings: Settings) -> Backend:
             generations=generations,
             moves=moves,
             quality=quality,
+            shadows=shadows,
             searcher=lambda opened: searching(_Only(opened), catalog.get),
             wait_timeout_s=settings.wait_timeout_s,
         )

@@ -11,6 +11,7 @@ from nearfield.domain.moves_json import generation_json
 
 if TYPE_CHECKING:
     from nearfield.domain.moves import GenerationStatus
+    from nearfield.quality.shadow import ShadowCounts
 
 
 class _Answer(BaseModel):
@@ -45,10 +46,26 @@ class GenerationsAnswer(_Answer):
     generations: list[GenerationShown]
 
 
+class ShadowShown(_Answer):
+    """share: of searches tried. asked: so far; same: answered alike; overlap: mean share of documents both found.
+    slower: took longer than the live one. missed: passed over, others being under way. live_ms, shadow_ms: means."""
+
+    share: float
+    asked: int
+    same: int
+    overlap: float
+    failed: int
+    missed: int
+    slower: int
+    live_ms: float
+    shadow_ms: float
+
+
 class GenerationWithReport(GenerationShown):
-    """report: what the last verification found, null before the first."""
+    """report: what the last verification found, null before the first. shadow: null where it was not shadowed."""
 
     report: dict[str, Any] | None
+    shadow: ShadowShown | None
 
 
 class EstimateAnswer(_Answer):
@@ -96,6 +113,24 @@ class LiveAnswer(_Answer):
     """The generation that is live now."""
 
     generation: int
+
+
+def shadow_json(counts: ShadowCounts | None) -> dict[str, Any] | None:
+    """A ShadowShown."""
+    if counts is None:
+        return None
+    answered = max(counts.asked - counts.failed, 1)
+    return {
+        "share": counts.share,
+        "asked": counts.asked,
+        "same": counts.same,
+        "overlap": round(counts.overlap, 4),
+        "failed": counts.failed,
+        "missed": counts.missed,
+        "slower": counts.slower,
+        "live_ms": round(counts.live_ms / answered, 2),
+        "shadow_ms": round(counts.shadow_ms / answered, 2),
+    }
 
 
 def shown_json(status: GenerationStatus) -> dict[str, Any]:

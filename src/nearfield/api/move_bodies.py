@@ -31,6 +31,12 @@ class EstimateBody(MoveBody):
     price: float | None = Field(None, description="Of a million tokens embedded, in any currency.", ge=0)
 
 
+class ShadowBody(_Body):
+    """How much is tried on a generation beside the live one."""
+
+    share: float = Field(description="Of the searches made from now on; 0 ends it.", ge=0, le=1)
+
+
 class VerifyBody(_Body):
     """What must hold for a generation to be ready."""
 

@@ -57,6 +57,7 @@ class SearchService:
     """Answers questions to any collection.
 
     readers, stages: in the order they run. shown: takes note of what was shown, where that is collected; an id for it.
+    watch: told of every first page that people are shown.
     """
 
     def __init__(
@@ -73,13 +74,14 @@ class SearchService:
         shown: Callable[[Collection, Search, Answer], str] | None = None,
         highlighter: Highlighter | None = None,
         past: PastQueries | None = None,
+        watch: Callable[[Collection, Search, Answer], None] | None = None,
     ) -> None:
         self._store, self._indexes, self._collection = store, indexes, collection
         self._search_timeout_s, self._wait_timeout_s = search_timeout_s, wait_timeout_s
         self._cursors = cursors
         self._readers, self._stages = tuple(readers), tuple(stages)
         self._shown = shown
-        self._highlighter, self._past = highlighter, past
+        self._highlighter, self._past, self._watch = highlighter, past, watch
         self._selectivity = Selectivity(store)
 
     async def close(self) -> None:
@@ -109,6 +111,8 @@ class SearchService:
             answer = await self._answer(work)
         if self._past is not None and recorded and ask.query is not None and answer.hits and ask.limit <= PAGE:
             self._past.note(collection.id, ask.query)
+        if self._watch is not None and recorded:
+            self._watch(collection, ask, answer)
         return self._noted(collection, ask, answer) if recorded else answer
 
     async def similar(self, name: str, ask: Similar) -> Answer:

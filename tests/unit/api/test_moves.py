@@ -1,12 +1,24 @@
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import httpx2
     from tests.unit.api.conftest import Service
 
 BOOKS = "/v1/collections/books"
 OF = f"{BOOKS}/generations"
+
+
+async def until_shadowed(client: httpx2.AsyncClient, asked: int) -> None:
+    """A shadow is behind the answer it shadows."""
+    async with asyncio.timeout(20):
+        while True:
+            shadow = (await client.get(f"{OF}/2")).json()["shadow"]
+            if shadow["asked"] == asked and shadow["shadow_ms"] > 0:
+                return
+            await asyncio.sleep(0.01)
 
 
 async def test_a_move_in_steps_over_http(service: Service) -> None:
@@ -30,6 +42,16 @@ async def test_a_move_in_steps_over_http(service: Service) -> None:
         assert verified["queries"] == 20
         shown = (await client.get(f"{OF}/2")).json()
         assert (shown["state"], shown["pending"], shown["report"]["passed"]) == ("ready", 0, True)
+        assert shown["shadow"] is None
+        assert (await client.post(f"{OF}/2/shadow", json={"share": 1.0})).status_code == 204
+        for n in range(5):
+            await client.post(f"{BOOKS}/search", json={"query": f"number {n}"})
+            await until_shadowed(client, n + 1)
+        assert (await client.post(f"{OF}/2/shadow", json={"share": 0.0})).status_code == 204
+        await client.post(f"{BOOKS}/search", json={"query": "number 9"})
+        shadow = (await client.get(f"{OF}/2")).json()["shadow"]
+        assert (shadow["asked"], shadow["failed"], shadow["missed"]) == (5, 0, 0)
+        assert 0 < shadow["overlap"] <= 1  # many books are as near as one another
         moved = (await client.post(f"{OF}/2/switch")).json()
         assert moved["engine"] == "local"
         answer = (await client.post(f"{BOOKS}/search", json={"query": "number 7"})).json()

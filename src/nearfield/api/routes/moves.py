@@ -13,9 +13,10 @@ from nearfield.api.move_answers import (
     GenerationWithReport,
     LiveAnswer,
     VerificationAnswer,
+    shadow_json,
     shown_json,
 )
-from nearfield.api.move_bodies import EstimateBody, MoveBody, VerifyBody
+from nearfield.api.move_bodies import EstimateBody, MoveBody, ShadowBody, VerifyBody
 from nearfield.api.reading import JsonRoute, json_response
 from nearfield.api.state import Running
 from nearfield.domain.moves import Gates
@@ -56,7 +57,19 @@ async def roll_back(name: str, backend: Running) -> Response:
 async def show_generation(name: str, number: int, backend: Running) -> Response:
     """One generation, how far it is, and what its last verification found."""
     shown = shown_json(await backend.moves.status(name, number))
-    return await json_response(shown | {"report": await backend.moves.report(name, number)}, large=True)
+    shadow = shadow_json(await backend.moving.shadowed(name, number))
+    more = {"report": await backend.moves.report(name, number), "shadow": shadow}
+    return await json_response(shown | more, large=True)
+
+
+@router.post("/v1/collections/{name}/generations/{number}/shadow", status_code=204)
+async def shadow_generation(name: str, number: int, body: ShadowBody, backend: Running) -> Response:
+    """Make a share of the searches on this generation too, and count what differs: shown with the generation.
+
+    Nobody waits for it. The counts last as long as the process.
+    """
+    await backend.moving.shadow(name, number, body.share)
+    return Response(status_code=204)
 
 
 @router.post("/v1/collections/{name}/generations/{number}/verify", responses={200: {"model": VerificationAnswer}})
