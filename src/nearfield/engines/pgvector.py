@@ -127,7 +127,8 @@ class PgvectorIndex:
                 (key, vector, *self._table.values(row))
                 for key, vector, row in zip(keys[part].tolist(), vectors[part], rows[part], strict=True)
             ]
-            await self._write("writing rows", statement, records)
+            doing = f"writing rows {start + 1} to {start + len(records)} of {len(keys)}"
+            await self._write(doing, statement, records)
 
     async def delete(self, keys: Int64Array) -> None:
         statement = f"DELETE FROM {self._table.name} WHERE key = ANY ($1::bigint[])"  # noqa: S608 - names are quoted

@@ -210,6 +210,28 @@ async def test_an_index_that_was_left_unfinished_is_built_anew(
     assert (await index.stats()).unindexed == 0
 
 
+async def test_upkeep_that_is_given_up_ends_on_the_server_too(engine: PgvectorEngine, postgres: PostgresServer) -> None:
+    index = await engine.create(replace(MANY, name="given_up"))
+    await index.upsert(np.arange(5), vectors_of_many()[:5], [{"stock": 1}] * 5, [""] * 5)
+    other = await sdk().connect(postgres.url(), password=PASSWORD)
+    building = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%given_up%' AND state = 'active'"
+
+    async def until(count: str) -> None:
+        while postgres.sql(building) != count:
+            await asyncio.sleep(0.05)
+
+    async with asyncio.timeout(60):
+        async with other.transaction():
+            await other.execute("UPDATE nearfield.own_given_up SET stock = 2")  # which the build waits for
+            upkeep = asyncio.create_task(index.optimize())
+            await until("1")
+            upkeep.cancel()
+            await until("0")
+        await other.close()
+        await index.optimize()
+    assert (await index.stats()).unindexed == 0
+
+
 async def test_an_inverted_file_is_laid_out_anew_when_it_has_grown(
     engine: PgvectorEngine, postgres: PostgresServer
 ) -> None:
@@ -357,6 +379,18 @@ async def test_a_server_that_talks_something_else_is_told_and_one_that_is_silent
         assert time.monotonic() - started < 60  # it ended, however busy the machine
         await engine.close()
         server.close()
+
+
+async def test_which_rows_were_not_written_is_told(engine: PgvectorEngine, postgres: PostgresServer) -> None:
+    index = await engine.create(replace(FLAT, name="half", dimension=2, fields={"year": FieldType.INT}))
+    postgres.sql("ALTER TABLE nearfield.own_half ADD CHECK (key <> 333)")
+    keys, vectors = np.arange(1, 451), np.tile(np.array([1, 0], np.float32), (450, 1))
+    with pytest.raises(EngineUnavailable, match=r"writing rows 201 to 400 of 450: .*own_half"):
+        await index.upsert(keys, vectors, [{}] * 450, [""] * 450)
+    assert await index.count() == 200
+    postgres.sql("ALTER TABLE nearfield.own_half DROP CONSTRAINT own_half_key_check")
+    await index.upsert(keys, vectors, [{}] * 450, [""] * 450)
+    assert await index.count() == 450
 
 
 async def test_a_server_that_stops_answering_holds_nothing_up(engine: PgvectorEngine, postgres: PostgresServer) -> None:
