@@ -168,6 +168,11 @@ class Moving:
         """What was counted of a generation since its shadow began; None where it was not shadowed."""
         return self._shadows.counts(await self._catalog.get(name), number)
 
+    async def close(self) -> None:
+        """Let go of the searchers of shadows."""
+        await asyncio.gather(*(one.close() for one in self._shadowing.values()))
+        self._shadowing.clear()
+
     def _subject(self, name: str, opened: OpenGeneration, searcher: Searcher) -> Subject:
         async def search(ask: Search) -> Answer:
             return await searcher.search(name, ask, recorded=False)

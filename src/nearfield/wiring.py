@@ -474,6 +474,7 @@ async def open_backend(settings: Settings) -> Backend:
             searcher=lambda opened: searching(_Only(opened), catalog.get),
             wait_timeout_s=settings.wait_timeout_s,
         )
+        stack.push_async_callback(moving.close)
         feedback = Feedback(store, catalog.get, impressions)
         return Backend(
             settings,
