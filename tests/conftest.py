@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.vendors.postgres_server import PostgresServer, postgres_binaries
+from tests.vendors.qdrant_process import QDRANT_KEY, QdrantProcess, why_no_qdrant
 from tests.vendors.weaviate_server import KEY, Node, weaviate_nodes
 
 if TYPE_CHECKING:
@@ -43,6 +45,22 @@ def weaviate_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A Weaviate server of its own for this process, which asks for KEY. Skips where the program is not here."""
     with weaviate_nodes(tmp_path_factory.mktemp("weaviate"), key=KEY) as nodes:
         yield nodes[0]
+
+
+@pytest.fixture(scope="session")
+def qdrant_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantProcess]:
+    """A server that speaks for qdrant-edge and asks for QDRANT_KEY. Skips where that is absent, fails there in CI."""
+    missing = why_no_qdrant()
+    if missing and os.environ.get("CI"):
+        pytest.fail(missing)
+    if missing:
+        pytest.skip(missing)
+    memory = Path("/dev/shm")  # where there is room: no disk is on trial
+    with (
+        tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder,
+        QdrantProcess(Path(folder), "--key", QDRANT_KEY) as running,
+    ):
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -271,5 +271,7 @@ def _as_json_schema(node: Any) -> Any:
             del said[exclusive]
     if said.get("nullable") is True:
         del said["nullable"]
+        if not said.keys() - {"description", "default"}:  # null and nothing else, as one of several
+            return {"type": "null"}
         return {"anyOf": [said, {"type": "null"}]}
     return said
