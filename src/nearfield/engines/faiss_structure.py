@@ -36,7 +36,7 @@ _ADDED_AT_ONCE: Final = 8_192
 _POINTS_PER_CENTROID: Final = 64
 _CODEBOOK: Final = 256
 _LARGEST_FLOAT16: Final = 65_504.0
-_PROBED: Final = 0.15
+_PROBED: Final = 0.2
 """Share of the lists that a search looks into unless it says so itself."""
 _CODES: Final = {Quantization.NONE: "Flat", Quantization.FLOAT16: "SQfp16", Quantization.INT8: "SQ8"}
 
