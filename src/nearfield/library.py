@@ -175,6 +175,7 @@ class Database:
         fusion: Mapping[str, Any] | str | None = None,
         search: Mapping[str, Any] | None = None,
         events: bool | None = None,
+        degraded: str | None = None,
     ) -> CollectionHandle:
         """A collection by name; made when it does not exist, for which `embed` must be given.
 
@@ -184,6 +185,7 @@ class Database:
         fusion: `{"method": "rrf", "weight": 0.5}` or a method's name; `configure` changes it later.
         search: `{"weights": {"title": 3}, "language": "english"}`, either; `configure` changes it later.
         events: whether what searches show is recorded, so that clicks can be learnt from; `configure` changes it.
+        degraded: "lexical" lets words alone answer while an engine on a server is down; `configure` changes it.
         Raises CollectionConflict when it exists and what is given here differs, CollectionNotFound, InvalidSchema.
         """
         given = {
@@ -194,6 +196,7 @@ class Database:
             "fusion": fusion,
             "search": search and dict(search),
             "events": events,
+            "degraded": degraded,
         }
         if fields is not None:
             given["fields"] = {name: field_type(value) for name, value in fields.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import re
 import shutil
@@ -45,8 +46,11 @@ def test_the_snippets_of_a_page(page: Path, monkeypatch: pytest.MonkeyPatch, req
         monkeypatch.setenv("NEARFIELD_EMBEDDER", "hashing")
     if page.name == "rerank.md":
         build(Path("my-cross-encoder"), ["desk lamp with a holder and two drawers"])
-    if page.name == "engine-pgvector.md":
-        port = request.getfixturevalue("postgres").port
+    if page.name in ("engine-pgvector.md", "engine-down.md"):
+        server = request.getfixturevalue("postgres")
+        monkeypatch.setattr(builtins, "stop_the_database", server.kill, raising=False)
+        monkeypatch.setattr(builtins, "start_the_database", server.start, raising=False)
+        port = server.port
         mine = Path(page.name)
         mine.write_text(page.read_text(encoding="utf-8").replace(":5432", f":{port}"), encoding="utf-8")
         page = mine

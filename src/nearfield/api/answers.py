@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nearfield.domain.reports import CollectionStatus
     from nearfield.domain.rules import RulesVersion
 
+ENGINE_DOWN = "the engine does not answer; changes wait in the store"
 STANDS_STILL = "indexing stands still; the service's log says why"
 
 
@@ -62,7 +63,8 @@ class GenerationAnswer(_Answer):
 
 
 class StatusAnswer(_Answer):
-    """documents: in the store. pending: changes not yet searchable. rows: passages indexed. bytes: of the index."""
+    """documents: in the store. pending: changes not yet searchable. rows: passages indexed. bytes: of the index.
+    engine_down: whether its server did not answer just now."""
 
     documents: int
     seq: int
@@ -72,6 +74,7 @@ class StatusAnswer(_Answer):
     unindexed: int | None
     generation: GenerationAnswer | None
     indexing_error: str | None
+    engine_down: bool
 
 
 class CollectionAnswer(CollectionSchema):
@@ -239,6 +242,7 @@ class PlanAnswer(_Answer):
     filter_residual: str | None
     fusion: FusionMethod | None
     fusion_weight: float | None
+    degraded: bool
     notes: list[str]
     corrections: list[CorrectionAnswer]
 
@@ -356,9 +360,10 @@ class HealthAnswer(_Answer):
 
 
 class ReadyAnswer(_Answer):
-    """status: `ready`."""
+    """status: `ready`. engines_down: servers of engines that did not answer last."""
 
     status: str
+    engines_down: list[str]
 
 
 def collection_json(collection: Collection) -> dict[str, Any]:
@@ -387,9 +392,14 @@ def status_json(status: CollectionStatus) -> dict[str, Any]:
                 "state": live.state,
                 "applied_seq": live.applied_seq,
             },
-            "indexing_error": None if status.indexing_error is None else STANDS_STILL,
+            "indexing_error": None if status.indexing_error is None else _standing_still(status),
+            "engine_down": status.engine_down,
         }
     }
+
+
+def _standing_still(status: CollectionStatus) -> str:
+    return ENGINE_DOWN if status.engine_down else STANDS_STILL
 
 
 def rejection_json(rejection: Rejection) -> dict[str, Any]:
@@ -510,6 +520,7 @@ def _plan_json(plan: Plan) -> dict[str, Any]:
         "filter_residual": plan.filter_residual,
         "fusion": plan.fusion,
         "fusion_weight": plan.fusion_weight,
+        "degraded": plan.degraded,
         "notes": plan.notes,
         "corrections": [{"word": one.word, "meant": one.meant} for one in plan.corrections],
     }

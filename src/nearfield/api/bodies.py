@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from nearfield.domain.fusion import FusionMethod
-from nearfield.domain.schema import FieldType, IndexKind, Metric, Quantization
+from nearfield.domain.schema import Degraded, FieldType, IndexKind, Metric, Quantization
 
 
 class _Body(BaseModel):
@@ -220,6 +220,12 @@ SEARCH_TOLD = "How documents are searched by words."
 EVENTS_TOLD = "Record what searches show, so that clicks can be sent as events and learnt from."
 
 
+DEGRADED_TOLD = (
+    "`lexical`: while an engine on a server is down, searches by meaning are answered by words alone, which are kept "
+    "in the data directory for it. An error when absent."
+)
+
+
 class CollectionSchema(_Body):
     """What a collection's documents look like. Documents the request; the domain reads it."""
 
@@ -237,6 +243,7 @@ class CollectionSchema(_Body):
     fusion: FusionSchema | None = Field(None, description=f"{FUSION_TOLD} `auto` when absent.")
     search: SearchSchema | None = Field(None, description=SEARCH_TOLD)
     events: bool | None = Field(None, description=EVENTS_TOLD)
+    degraded: Degraded | None = Field(None, description=DEGRADED_TOLD)
 
 
 class CollectionChanges(_Body):
@@ -245,6 +252,7 @@ class CollectionChanges(_Body):
     fusion: FusionSchema | None = Field(None, description=FUSION_TOLD)
     search: SearchSchema | None = Field(None, description=f"{SEARCH_TOLD} The index is built again where it differs.")
     events: bool | None = Field(None, description=EVENTS_TOLD)
+    degraded: Degraded | None = Field(None, description=DEGRADED_TOLD)
 
 
 class SynonymsSchema(_Body):

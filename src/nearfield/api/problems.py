@@ -144,7 +144,10 @@ def problem_json(exc: Exception) -> tuple[Kind, dict[str, Any]]:
     error = translated(exc)
     kind = _INTERNAL if error is None else STATUS.get(type(error), _INTERNAL)
     if error is None or not kind.told:
-        log.error(kind.title, exc_info=exc, extra={"status": kind.status.value})
+        if isinstance(error, errors.EngineUnavailable):  # every search meets it while a server is down
+            log.error("%s: %s", kind.title, error, extra={"status": kind.status.value})
+        else:
+            log.error(kind.title, exc_info=exc, extra={"status": kind.status.value})
     code = NearfieldError.code if error is None else error.code
     return kind, {
         "type": f"urn:nearfield:error:{code}",

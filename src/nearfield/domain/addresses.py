@@ -60,3 +60,8 @@ class EngineAddress:
             return self.name
         asked = "&".join(f"{key}={value}" for key, value in self.options.items())
         return f"{self.name}+{self.url}" + (f"?{asked}" if asked else "")
+
+
+def is_remote(text: str) -> bool:
+    """Whether an address names an engine on a server."""
+    return "://" in text

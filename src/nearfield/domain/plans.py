@@ -55,6 +55,7 @@ class Plan:
     fusion, fusion_weight: the method that put meaning and words together and the share of meaning in it, under `auto`
     the one chosen for this query; None unless hybrid.
     notes: what was done other than asked, and why, in plain words.
+    degraded: whether words alone decided since the engine did not answer, as the collection allows.
     corrections: words of the query that no document holds, and the known ones that were looked for instead.
     """
 
@@ -75,3 +76,4 @@ class Plan:
     corrections: tuple[Correction, ...] = ()
     fusion: FusionMethod | None = None
     fusion_weight: float | None = None
+    degraded: bool = False

@@ -55,7 +55,7 @@ class CollectionStatus:
     """documents: in the store. pending: changes not yet in the live index. rows counts passages; bytes on disk.
 
     unindexed: rows that are found by comparing each, until the next upkeep. indexing_error: why the indexer stands
-    still, None when it does not.
+    still, None when it does not. engine_down: whether the engine did not answer when this was asked.
     """
 
     collection: Collection
@@ -67,6 +67,7 @@ class CollectionStatus:
     bytes: int | None = None
     unindexed: int | None = None
     indexing_error: str | None = None
+    engine_down: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_FIELDS = 256
 GIVEN_VECTORS = "vectors:"
 """Begins the embedder's name where documents bring their own vectors; the dimension follows."""
-CHANGEABLE = ("fusion", "search", "events")
+CHANGEABLE = ("fusion", "search", "events", "degraded")
 """Parts of a CollectionSpec that may be changed later: they leave the vectors as they are."""
 MOVABLE = ("engine", "embedder", "index", "search")
 """Parts of a CollectionSpec that a move may change: another generation is filled for them."""
@@ -122,6 +122,12 @@ class IndexSettings:
         _within("index.probes", self.probes, 0, 65_536)
 
 
+class Degraded(StrEnum):
+    """What answers a search by meaning while the engine is down."""
+
+    LEXICAL = "lexical"
+
+
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
     """How documents are searched by words. A change of any of these builds the index again, from cached vectors.
@@ -164,6 +170,8 @@ class CollectionSpec:
     engine: the name of an engine (`nearfield engines` lists them).
     fusion: how a hybrid search puts meaning and words together, unless it says so itself.
     events: whether what searches show is recorded, so that clicks can be learnt from.
+    degraded: what may answer while an engine on a server is down, None for an error. For words to answer they are kept
+    in the data directory too, and always searched there. An engine inside the process needs none of this.
     Raises InvalidSchema.
     """
 
@@ -176,6 +184,7 @@ class CollectionSpec:
     fusion: Fusion = field(default_factory=Fusion)
     search: SearchSettings = field(default_factory=SearchSettings)
     events: bool = False
+    degraded: Degraded | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):

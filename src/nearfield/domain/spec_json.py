@@ -17,6 +17,7 @@ from nearfield.domain.schema import (
     CHANGEABLE,
     MOVABLE,
     CollectionSpec,
+    Degraded,
     FieldType,
     IndexKind,
     IndexSettings,
@@ -28,7 +29,7 @@ from nearfield.domain.spelling import nearest_name, shorten, unknown_name
 from nearfield.domain.templates import Template
 from nearfield.domain.values import describe
 
-_KEYS: Final = ("embed", "fields", "embedder", "engine", "index", "fusion", "search", "events")
+_KEYS: Final = ("embed", "fields", "embedder", "engine", "index", "fusion", "search", "events", "degraded")
 _INDEX_KEYS: Final = tuple(one.name for one in dataclasses.fields(IndexSettings))
 _SEARCH_KEYS: Final = ("weights", "language")
 _PYTHON_TYPES: Final[Mapping[type, FieldType]] = {
@@ -79,6 +80,8 @@ def spec_from_json(name: str, obj: object) -> CollectionSpec:
         settings["search"] = _search(given["search"])
     if "events" in given:
         settings["events"] = _bool(given["events"], "events")
+    if "degraded" in given:
+        settings["degraded"] = _choice(given["degraded"], Degraded, "degraded")
     return CollectionSpec(name, Template(_string(given["embed"], "embed")), **settings)
 
 
@@ -95,6 +98,7 @@ def spec_to_json(spec: CollectionSpec) -> dict[str, Any]:
         "fusion": fusion_to_json(spec.fusion),
         "search": {"weights": dict(spec.search.weights), "language": spec.search.language},
         "events": spec.events,
+        "degraded": None if spec.degraded is None else spec.degraded.value,
     }
 
 

@@ -22,8 +22,10 @@ FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 """Also of what a server asks for with Retry-After: a search cannot wait longer, and a write is tried again later."""
 FAILURES: Final = 5
-"""Calls in a row that failed after all their tries, or in the time limit, before the server counts as down."""
+"""Calls in a row that failed after all their tries, or were given up, before the server counts as down."""
 DOWN_S: Final = 5.0
+GIVEN_UP_S: Final = 1.0
+"""A call that its caller gives up after so long counts as failed: a search waits less long than a call may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Calls:
         Raises EngineUnavailable, or what `read` made of the exception.
         """
         probing = self._admit(doing)
+        began = self._clock()
         try:
             for attempt in range(1, self._tries + 1):
                 fault: Fault | None = None
@@ -96,6 +99,10 @@ class Calls:
                 await self._pause(_pause_s(attempt, fault.wait_s))
             self._note_failure()
             raise EngineUnavailable(f"engine {self._engine}, {doing}: {fault.reason if fault else 'not tried'}")
+        except asyncio.CancelledError:
+            if self._clock() - began >= GIVEN_UP_S:  # who waited had no more time: as good as a call that timed out
+                self._note_failure()
+            raise
         finally:
             if probing:
                 self._probing = False

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nearfield.domain.errors import CollectionNotFound, IndexLagging, NearfieldError
+from nearfield.domain.errors import CollectionNotFound, EngineUnavailable, IndexLagging, NearfieldError
 from nearfield.domain.reports import CollectionStatus
 from nearfield.domain.spec_json import changed_spec
 from nearfield.indexing.check import check_generation
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from nearfield.domain.schema import CollectionSpec
     from nearfield.indexing.generations import Generations
     from nearfield.protocols.store import Store
+
+
+STATUS_S = 5.0  # who asks how things are is told in time that an engine does not answer
 
 
 class Catalog:
@@ -48,7 +51,7 @@ class Catalog:
             await self._generations.live(collection)
         except NearfieldError:
             if not existed:  # a collection that no engine can hold must not keep its name
-                await self._generations.drop(collection)
+                await self._generations.drop(collection, never_held=True)
             raise
         self._known[spec.name] = collection
         return collection
@@ -90,6 +93,8 @@ class Catalog:
             collection, lambda spec: replace(changed_spec(spec, changes), search=spec.search)
         )
         self._adopt(changed)
+        if changed.spec.degraded != collection.spec.degraded:  # words beside are begun, or given up
+            await self._generations.reopen(changed)
         wanted = changed_spec(collection.spec, changes)
         if wanted.search != changed.spec.search:
             await self._generations.begin(changed, replace(changed.spec, search=wanted.search), unattended=True)
@@ -119,22 +124,26 @@ class Catalog:
         documents = await self._store.count(collection)
         seq = await self._store.last_seq(collection)
         try:
-            live = await self._generations.live(collection)
-            stats = await live.index.stats()
-        except NearfieldError as exc:
+            async with asyncio.timeout(STATUS_S):
+                live = await self._generations.live(collection)
+        except (NearfieldError, TimeoutError) as exc:
             pending = await self._store.pending(collection, after=0)
-            return CollectionStatus(collection, documents, seq, pending, None, indexing_error=str(exc))
-        return CollectionStatus(
+            told = CollectionStatus(collection, documents, seq, pending, None, indexing_error=_told(exc))
+            return replace(told, engine_down=_is_down(exc))
+        told = CollectionStatus(
             collection,
             documents,
             seq,
             await self._store.pending(collection, after=live.applied_seq),
             replace(live.generation, applied_seq=live.applied_seq),
-            stats.rows,
-            stats.bytes,
-            stats.unindexed,
-            live.indexer.progress.error,
+            indexing_error=live.indexer.progress.error,
         )
+        try:
+            async with asyncio.timeout(STATUS_S):
+                stats = await live.index.stats()
+        except (NearfieldError, TimeoutError) as exc:
+            return replace(told, indexing_error=told.indexing_error or _told(exc), engine_down=_is_down(exc))
+        return replace(told, rows=stats.rows, bytes=stats.bytes, unindexed=stats.unindexed)
 
     async def wait_for(self, name: str, seq: int, *, at_most_s: float) -> None:
         """Wait until a change is applied, or for some seconds when the indexer is not done by then."""
@@ -160,3 +169,11 @@ class Catalog:
             on_progress=on_progress,
             wait_timeout_s=self._wait_timeout_s,
         )
+
+
+def _told(exc: Exception) -> str:
+    return f"no answer within {STATUS_S:g} s" if isinstance(exc, TimeoutError) else str(exc)
+
+
+def _is_down(exc: Exception) -> bool:
+    return isinstance(exc, EngineUnavailable | TimeoutError)

@@ -12,7 +12,7 @@ import numpy as np
 from nearfield.domain.documents import chunk_key, document_keys, text_hash
 from nearfield.domain.reports import CheckReport
 from nearfield.indexing.chunking import Chunker
-from nearfield.protocols.engine import check_vectors
+from nearfield.protocols.engine import check_vectors, words_index
 from nearfield.protocols.store import brought
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nearfield.domain.collections import Collection
     from nearfield.domain.documents import Int64Array, StoredDocument
     from nearfield.indexing.opening import OpenGeneration
+    from nearfield.protocols.engine import VectorIndex
     from nearfield.protocols.store import Store
 
 PAGE = 1_000
@@ -114,12 +115,21 @@ def _passages(opened: OpenGeneration, chunker: Chunker, page: list[StoredDocumen
 
 
 async def _compare(store: Store, opened: OpenGeneration, truth: _Truth) -> _Difference:
-    batches = [batch async for batch in opened.index.keys()]  # noqa: SIM118 - an engine, not a dict
-    held = np.concatenate(batches) if batches else np.array([], dtype=np.int64)
+    held = await _held(opened.index)
     sampled, wrong = await _compare_vectors(store, opened, truth)
     missing = await asyncio.to_thread(np.setdiff1d, truth.keys, held)
     surplus = await asyncio.to_thread(np.setdiff1d, held, truth.keys)
+    words = words_index(opened.index)
+    if words is not opened.index:
+        said = await _held(words)
+        missing = np.union1d(missing, await asyncio.to_thread(np.setdiff1d, truth.keys, said))
+        surplus = np.union1d(surplus, await asyncio.to_thread(np.setdiff1d, said, truth.keys))
     return _Difference(len(held), missing, surplus, sampled, wrong)
+
+
+async def _held(index: VectorIndex) -> Int64Array:
+    batches = [batch async for batch in index.keys()]  # noqa: SIM118 - an engine, not a dict
+    return np.concatenate(batches) if batches else np.array([], dtype=np.int64)
 
 
 async def _compare_vectors(store: Store, opened: OpenGeneration, truth: _Truth) -> tuple[int, Int64Array]:

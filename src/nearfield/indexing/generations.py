@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nearfield.domain.collections import BESIDE, GenerationState
 from nearfield.domain.errors import (
     CollectionNotFound,
+    EngineUnavailable,
     GenerationNotFound,
     IndexLagging,
     IndexMissing,
@@ -57,7 +58,12 @@ class Generations:
         long a search may go on with a generation that is no longer live."""
         self._store = store
         self._opener = Opener(
-            store, engine=engine, embedder=embedder, index_batch=index_batch, optimize_after=optimize_after
+            store,
+            engine=engine,
+            embedder=embedder,
+            index_batch=index_batch,
+            optimize_after=optimize_after,
+            on_damage=self._heal,
         )
         self._build_share, self._linger_s = build_share, linger_s
         self._open: dict[int, OpenGeneration] = {}
@@ -69,9 +75,10 @@ class Generations:
         self._followers: dict[int, asyncio.Task[None]] = {}
         self._attending: dict[int, asyncio.Task[None]] = {}
         self._removing: set[asyncio.Task[None]] = set()
+        self._healing: set[asyncio.Task[None]] = set()
         self._switching: set[asyncio.Task[Collection]] = set()
         self._on_switch: list[Callable[[Collection], None]] = []
-        self._closed = False
+        self._closing = asyncio.Event()
 
     # -- the live one ----------------------------------------------------------------------------------------------
     async def validate(self, spec: CollectionSpec) -> Embedder:
@@ -113,11 +120,21 @@ class Generations:
             task.add_done_callback(lambda _: self._opening.pop(collection.id, None))
 
     async def _open_quietly(self, collection: Collection) -> None:
-        """Open what was written to. The write is safe whatever comes of it: who searches next is told."""
-        try:
-            await self.live(collection)
-        except NearfieldError as exc:
-            log.warning("collection %s cannot be opened, its changes wait: %s", collection.name, exc)
+        """Open what was written to, sooner or later. The write is safe whatever comes of it: who searches is told."""
+        pause_s = RETRY_FIRST_S
+        while not self._closed:
+            try:
+                await self.live(collection)
+            except NearfieldError as exc:
+                log.warning("collection %s cannot be opened, its changes wait: %s", collection.name, exc)
+                if not exc.retryable:
+                    return
+            else:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._closing.wait()
+            pause_s = min(2 * pause_s, RETRY_MOST_S)
 
     async def rebuild(self, collection: Collection) -> OpenGeneration:
         """Empty the live index and fill it again from the store; vectors come from the cache."""
@@ -128,6 +145,17 @@ class Generations:
             await self._opener.engine(generation.engine).drop(generation.index_name)
             self._open[collection.id] = await self._open_live(collection)
             return self._open[collection.id]
+
+    async def reopen(self, collection: Collection) -> None:
+        """Close every open index of a collection and open it for the collection as it is now."""
+        async with self._lock(collection):
+            await self._close_live(collection.id)
+            numbers = list(self._beside.get(collection.id, {}))
+            await self._close_beside(collection.id)
+            self._open[collection.id] = await self._open_live(collection)
+            for one in await self._store.generations(collection):
+                if one.number in numbers:
+                    await self._open_beside(collection, one)
 
     # -- those beside it -------------------------------------------------------------------------------------------
     def on_switch(self, tell: Callable[[Collection], None]) -> None:
@@ -297,10 +325,11 @@ class Generations:
             await asyncio.wait(set(self._removing))
 
     # -- the end -------------------------------------------------------------------------------------------------
-    async def drop(self, collection: Collection) -> None:
+    async def drop(self, collection: Collection, *, never_held: bool = False) -> None:
         """Close the collection, remove the indexes of all its generations, and have the store forget it.
 
-        Who asks for it meanwhile waits, and finds it gone, instead of opening it anew.
+        Who asks for it meanwhile waits, and finds it gone, instead of opening it anew. never_held: no index of it came
+        to be, so that an engine that is down need not be asked.
         """
         await stop(self._attending.pop(collection.id, None))
         await stop(self._followers.pop(collection.id, None))
@@ -308,14 +337,18 @@ class Generations:
             await self._close_live(collection.id)
             await self._close_beside(collection.id)
             for generation in await self._store.generations(collection):
-                await self._opener.engine(generation.engine).drop(generation.index_name)
+                try:
+                    await self._opener.engine(generation.engine).drop(generation.index_name)
+                except EngineUnavailable:
+                    if not never_held:
+                        raise
             await self._store.drop_collection(collection)
         self._locks.pop(collection.id, None)
 
     async def close(self) -> None:
         """Stop every indexer, flush and close every index. Idempotent."""
-        self._closed = True
-        await asyncio.gather(*self._opening.values())
+        self._closing.set()
+        await asyncio.gather(*self._opening.values(), *self._healing)
         for task in (*self._attending.values(), *self._followers.values(), *self._removing):
             await stop(task)
         for collection_id, lock in list(self._locks.items()):
@@ -323,7 +356,38 @@ class Generations:
                 await self._close_live(collection_id)
                 await self._close_beside(collection_id)
 
+    # -- healing ---------------------------------------------------------------------------------------------------
+    def _heal(self, collection: Collection, generation: Generation) -> None:
+        """Build an index again that was found lost or damaged only after it was opened."""
+        log.warning("index %s is of no use; building it again from the store", generation.index_name)
+        task = self._task(self._build_again(collection, generation), "healing")
+        self._healing.add(task)
+        task.add_done_callback(self._healing.discard)
+
+    async def _build_again(self, collection: Collection, generation: Generation) -> None:
+        try:
+            async with self._lock(collection):
+                opened = self.found(collection, generation)
+                if opened is None or self._closed:
+                    return
+                await self._store.set_watermark(generation, 0)
+                live = opened is self._open.get(collection.id)
+                await opened.close()
+                if live:
+                    del self._open[collection.id]
+                    self._open[collection.id] = await self._open_live(collection)
+                else:
+                    del self._beside[collection.id][generation.number]
+                    await self._open_beside(collection, replace(opened.generation, applied_seq=0))
+        except NearfieldError as exc:
+            log.warning("index %s cannot be built yet: %s", generation.index_name, exc)
+            self.notify(collection, 0)
+
     # -- inside ----------------------------------------------------------------------------------------------------
+    @property
+    def _closed(self) -> bool:
+        return self._closing.is_set()
+
     def _lock(self, collection: Collection) -> asyncio.Lock:
         return self._locks.setdefault(collection.id, asyncio.Lock())
 

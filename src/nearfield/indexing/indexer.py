@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nearfield.domain.documents import ChangeKind, chunk_key, text_hash
-from nearfield.domain.errors import NearfieldError
+from nearfield.domain.errors import EngineUnavailable, IndexDamaged, NearfieldError
 from nearfield.domain.rows import row_of
 from nearfield.indexing.chunking import Chunker
 from nearfield.indexing.embedding import stop
+from nearfield.indexing.filling import fill_words
 from nearfield.indexing.lexical_text import lexical_texts
 from nearfield.indexing.progress import Progress
-from nearfield.protocols.engine import check_vectors
+from nearfield.protocols.engine import check_vectors, words_beside
 from nearfield.protocols.store import brought
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
     from typing import Any
 
     from nearfield.domain.collections import Collection, Generation
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from nearfield.domain.filters import Row
     from nearfield.indexing.embedding import Embedding
     from nearfield.protocols.embedder import Embedder
-    from nearfield.protocols.engine import VectorIndex
+    from nearfield.protocols.engine import VectorIndex, WordsBeside
     from nearfield.protocols.store import Store
 
 log = logging.getLogger("nearfield.indexing")
@@ -100,10 +101,20 @@ class Indexer:
         self._writes = 0
         self._kept_up_to = -1  # of `_writes`, when the last upkeep began
         self._task: asyncio.Task[None] | None = None
+        self._filling: asyncio.Task[None] | None = None
+        self._on_damage: Callable[[], None] | None = None
 
-    def start(self) -> None:
-        """Begin applying changes, from the watermark on."""
+    def start(self, *, on_damage: Callable[[], None] | None = None) -> None:
+        """Begin applying changes, from the watermark on.
+
+        on_damage: called where the index turns out to be lost or damaged, once the engine answers; nothing more is
+        applied then.
+        """
+        self._on_damage = on_damage
         self._task = asyncio.create_task(self._run(), name=f"indexer {self._generation.index_name}")
+        beside = words_beside(self._index)
+        if beside is not None and beside.unfilled:
+            self._filling = asyncio.create_task(self._fill(beside), name=f"words {self._generation.index_name}")
 
     def notify(self, seq: int) -> None:
         """Tell that the log has grown to `seq`."""
@@ -123,6 +134,7 @@ class Indexer:
     async def close(self) -> None:
         """Stop between two steps, and make what was applied durable."""
         await stop(self._task)
+        await stop(self._filling)
         await stop(self._upkeep)
         if self.progress.error is None:
             await self._flush()
@@ -162,16 +174,45 @@ class Indexer:
         delay, failed_at = RETRY_FIRST_S, -1
         while True:
             try:
+                await self._index.stats()  # an engine that is down is met before anything is embedded for it
                 await self._follow()
             except asyncio.CancelledError:
                 raise
-            except Exception as exc:
-                told = str(exc) if isinstance(exc, NearfieldError) else f"internal error ({type(exc).__name__})"
-                self.progress.fail(told)
-                log.exception("indexing %s stands still: %s", self._collection.name, told)
+            except Exception as exc:  # noqa: BLE001 - told to the status, and logged
+                self._tell(exc)
+                if isinstance(exc, IndexDamaged) and self._on_damage is not None:
+                    self._on_damage()
+                    return
             delay = min(delay * 2, RETRY_MOST_S) if self.progress.applied == failed_at else RETRY_FIRST_S
             failed_at = self.progress.applied
             await asyncio.sleep(delay)
+
+    def _tell(self, exc: Exception) -> None:
+        """Note why nothing is applied; the log is told once, however often it is tried again."""
+        told = str(exc) if isinstance(exc, NearfieldError) else f"internal error ({type(exc).__name__})"
+        if self.progress.error is None:
+            defect = None if isinstance(exc, EngineUnavailable) else exc
+            log.error("indexing %s stands still: %s", self._collection.name, told, exc_info=defect)
+        self.progress.fail(told)
+
+    async def _fill(self, index: WordsBeside) -> None:
+        """Fill the words beside the index, trying again until they are whole."""
+
+        async def build(page: Sequence[StoredDocument]) -> _Batch:
+            batch = _Batch(0)
+            await asyncio.to_thread(self._build, batch, page)
+            return batch
+
+        parts = (index, self._store, self._collection, self._generation)
+        while True:
+            try:
+                filled = await fill_words(*parts, build=build, writing=self._writing)
+            except NearfieldError as exc:
+                log.error("the words of %s cannot be filled yet: %s", self._collection.name, exc)
+                await asyncio.sleep(RETRY_MOST_S)
+            else:
+                log.info("filled the words of %s from %d documents", self._collection.name, filled)
+                return
 
     async def _follow(self) -> None:
         """Apply changes for ever. Batches overlap: some being embedded, so that no core waits, one being applied."""

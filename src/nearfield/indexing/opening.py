@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nearfield.domain.collections import Collection
@@ -74,7 +75,10 @@ class Opener:
         embedder: Callable[[str], Awaitable[Embedder]],
         index_batch: int,
         optimize_after: int,
+        on_damage: Callable[[Collection, Generation], None],
     ) -> None:
+        """on_damage: told of an index found lost or damaged only after it was opened, since its engine was down."""
+        self._on_damage = on_damage
         self._store, self.engine, self.embedder = store, engine, embedder
         self._index_batch, self._optimize_after = index_batch, optimize_after
         self._embeddings: dict[tuple[int, str], Embedding] = {}
@@ -121,7 +125,7 @@ class Opener:
             share=share,
         )
         indexer.notify(latest)
-        indexer.start()
+        indexer.start(on_damage=partial(self._on_damage, collection, generation))
         return OpenGeneration(shaped, generation, index, engine.capabilities, embedder, indexer)
 
     async def _open_index(
@@ -147,4 +151,5 @@ def index_spec(name: str, dimension: int, spec: CollectionSpec) -> IndexSpec:
         fields=spec.fields,
         language=spec.search.language,
         texts=lexical_recipe(spec),
+        words_beside=spec.degraded is not None,
     )

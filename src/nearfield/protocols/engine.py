@@ -7,7 +7,7 @@ copy of anything: an index that is lost is built again from the store.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, cast
 
 import numpy as np
 
@@ -34,7 +34,6 @@ class EngineCapabilities:
     metrics, kinds: what `IndexSpec.settings` may ask. quantizations: per kind; a kind absent here knows only `none`.
     filters: node types `where` may hold. Geo nodes are claimed like others.
     lexical: BM25 over the rows' text. languages: what `IndexSpec.language` may ask where there is lexical search.
-    words_beside: that lexical search is done by an index beside the engine's own (see `words_index`).
     max_hits: the most rows one search gives; the plan asks for no more, and decides on every document instead.
     exact: exhaustive search on request. effort: efSearch, or its like, per query.
     durable: `flush` survives kill -9. max_dimension: components.
@@ -47,7 +46,6 @@ class EngineCapabilities:
     quantizations: Mapping[IndexKind, frozenset[Quantization]] = field(default_factory=dict)
     filters: frozenset[type[Filter]] = frozenset()
     lexical: bool = False
-    words_beside: bool = False
     max_hits: int = 100_000
     languages: frozenset[str] = frozenset({ENGLISH})
     exact: bool = False
@@ -172,10 +170,37 @@ class VectorIndex(Protocol):
         ...
 
 
+class WordsBeside(Protocol):
+    """What an index has more where its words are kept in another beside it, inside this process."""
+
+    @property
+    def words(self) -> VectorIndex:
+        """The other index. It answers `lexical`, `count` and `keys`, and knows no vectors."""
+        ...
+
+    @property
+    def unfilled(self) -> bool:
+        """Whether it has yet to be given the rows written before it was made."""
+        ...
+
+    async def put_words(self, keys: Int64Array, rows: Sequence[Row], texts: Sequence[str]) -> None:
+        """Give it some rows; see `VectorIndex.upsert`."""
+        ...
+
+    async def words_filled(self) -> None:
+        """Note, for good, that it has been given every row."""
+        ...
+
+
+def words_beside(index: VectorIndex) -> WordsBeside | None:
+    """The index as one whose words are kept beside it, None where it has its own or none."""
+    return cast("WordsBeside", index) if hasattr(type(index), "put_words") else None
+
+
 def words_index(index: VectorIndex) -> VectorIndex:
-    """The index whose `lexical` answers: one kept beside (an attribute `words`), where there is one, else itself."""
-    beside: VectorIndex | None = getattr(index, "words", None)
-    return index if beside is None else beside
+    """The index that is to be asked by words."""
+    beside = words_beside(index)
+    return index if beside is None else beside.words
 
 
 class VectorEngine(Protocol):

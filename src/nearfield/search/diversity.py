@@ -25,7 +25,7 @@ async def diversify(retrieval: Retrieval, ranked: Ranked, diversity: float) -> R
     head = min(DEPTH, len(ranked.documents))
     if not head:
         return ranked
-    keys, found = await retrieval.live.index.vectors(ranked.chunks[:head])
+    keys, found = await retrieval.vectors(ranked.chunks[:head])
     vectors = np.zeros((head, retrieval.live.generation.dimension), dtype=np.float32)
     places = {chunk: place for place, chunk in enumerate(ranked.chunks[:head].tolist())}
     vectors[[places[key] for key in keys.tolist()]] = found

@@ -9,6 +9,7 @@ import numpy as np
 from nearfield.domain.documents import chunk_key, document_keys
 from nearfield.domain.errors import DocumentNotFound
 from nearfield.domain.schema import Metric
+from nearfield.search.patience import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,27 +38,35 @@ async def example_documents(
 
 
 async def example_vectors(
-    store: Store, live: LiveIndex, documents: Sequence[StoredDocument], texts: Sequence[str], *, field: str
+    store: Store,
+    live: LiveIndex,
+    documents: Sequence[StoredDocument],
+    texts: Sequence[str],
+    *,
+    field: str,
+    patience_s: float | None,
 ) -> Float32Array:
     """One vector per example, the texts' first; shape (n, dimension), unit length for cosine.
 
-    A document of several passages counts once, with the mean of its passages.
-    Raises DocumentNotFound for one deleted meanwhile, EmbedderUnavailable, InvalidRequest where no text is embedded.
+    A document of several passages counts once, with the mean of its passages. patience_s: see `search.patience`.
+    Raises EngineUnavailable, DocumentNotFound for one deleted meanwhile, EmbedderUnavailable, InvalidRequest where no
+    text is embedded.
     """
     parts: list[Float32Array] = []
     if texts:
         parts.append(await live.embedder.embed(list(texts), role="query"))
     if documents:
-        parts.append(await _document_vectors(store, live, documents, field))
+        parts.append(await _document_vectors(store, live, documents, field, patience_s))
     return np.concatenate(parts)
 
 
 async def _document_vectors(
-    store: Store, live: LiveIndex, documents: Sequence[StoredDocument], field: str
+    store: Store, live: LiveIndex, documents: Sequence[StoredDocument], field: str, patience_s: float | None
 ) -> Float32Array:
     spans = await store.spans(live.generation, [document.key for document in documents])
     chunks = [chunk_key(one.key, ordinal) for one in documents for ordinal in range(spans.get(one.key, 1))]
-    found, vectors = await live.index.vectors(np.array(chunks, dtype=np.int64))
+    asked = live.index.vectors(np.array(chunks, dtype=np.int64))
+    found, vectors = await patiently(asked, live, patience_s)
     owners = document_keys(found)
     means = []
     for document in documents:

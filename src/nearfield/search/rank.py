@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
-from nearfield.domain.plans import Mode
+from nearfield.domain.errors import EngineUnavailable
+from nearfield.domain.plans import Access, Mode
+from nearfield.domain.queries import Search
+from nearfield.domain.schema import Degraded
+from nearfield.protocols.engine import words_beside
 from nearfield.search.fuse import DENSE_DEPTH, depth_for, fuse, rank_dense, rank_lexical
 from nearfield.search.listing import listing
 from nearfield.search.plan import checked_vector
@@ -17,12 +22,28 @@ if TYPE_CHECKING:
     from nearfield.search.retrieve import Candidates
     from nearfield.search.work import Work
 
+log = logging.getLogger("nearfield.search")
+
 
 async def rank(work: Work) -> Ranked:
     """Candidates best first, `work.want` of them where there are so many; more may follow, in an order less sure.
 
-    Those excluded are counted in `work.want`, and then left out.
+    Those excluded are counted in `work.want`, and then left out. Where the engine does not answer and the collection
+    allows it, words alone decide from here on.
     """
+    try:
+        ranked = await _ranked(work)
+    except EngineUnavailable as exc:
+        if not _may_degrade(work):
+            raise
+        _degrade(work, exc)
+        ranked = await _ranked(work)
+    work.firm = True
+    work.exhausted = len(ranked) < work.want
+    return ranked.without(work.excluded) if work.excluded else ranked
+
+
+async def _ranked(work: Work) -> Ranked:
     match work.mode:
         case Mode.LEXICAL:
             found = await _by_words(work)
@@ -38,8 +59,23 @@ async def rank(work: Work) -> Ranked:
             with timed(work.trace, "listing"):
                 ranked = await listing(work)
             _one_side(work, "listing", ranked)
-    work.exhausted = len(ranked) < work.want
-    return ranked.without(work.excluded) if work.excluded else ranked
+    return ranked
+
+
+def _may_degrade(work: Work) -> bool:
+    """Whether words can answer alone, and may: not where a page was ranked with meaning already."""
+    allowed = work.collection.spec.degraded is Degraded.LEXICAL
+    by_meaning = work.mode in (Mode.HYBRID, Mode.SEMANTIC)
+    return allowed and by_meaning and bool(work.words) and not work.firm and words_beside(work.live.index) is not None
+
+
+def _degrade(work: Work, exc: EngineUnavailable) -> None:
+    log.debug("words alone answer: %s", exc)
+    work.mode, work.degraded, work.share = Mode.LEXICAL, True, None
+    work.retrieval.access, work.retrieval.approximate = Access.NONE, False
+    work.notes.append(f"engine {work.live.generation.engine} does not answer: words alone decided")
+    if isinstance(work.ask, Search) and work.ask.diversity:
+        work.notes.append("hits were not made diverse, which needs their vectors")
 
 
 async def query_vector(work: Work) -> Float32Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -14,18 +14,22 @@ from nearfield.domain.hits import Matches
 from nearfield.domain.plans import Access
 from nearfield.domain.rows import row_of
 from nearfield.domain.schema import IndexKind, Metric, Quantization
+from nearfield.protocols.engine import words_index
+from nearfield.search.patience import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from nearfield.domain.collections import Collection
     from nearfield.domain.documents import Float32Array, Int64Array, StoredDocument
+    from nearfield.domain.filters import Filter
     from nearfield.domain.schema import FieldType
     from nearfield.protocols.live import LiveIndex
     from nearfield.protocols.store import Store
     from nearfield.search.filters import PlacedFilter
     from nearfield.search.selectivity import Selectivity
 
+T = TypeVar("T")
 SCAN_PAGE = 1_000
 OVERFETCH = 4
 MAX_OVERFETCH = 20_000  # rows; beyond it the filter is decided on every document instead
@@ -73,18 +77,22 @@ class Candidates:
 class Retrieval:
     """The retrieval side of one search. Notes what it did in `access`, `approximate` and `notes`.
 
+    where, said: the filter as a search by meaning decides it, and as one by words does, whose index may be another.
     as_of: the last change the index had applied when the search began; what it finds may be staler than the store,
     never than this.
+    patience_s: how long one call to the engine is waited for, see `search.patience`.
     """
 
     store: Store
     collection: Collection
     live: LiveIndex
     where: PlacedFilter
+    said: PlacedFilter
     selectivity: Selectivity
     exact: bool = False
     effort: int | None = None
     as_of: int = 0
+    patience_s: float | None = None
     access: Access = Access.NONE
     approximate: bool = False
     notes: list[str] = field(default_factory=list)
@@ -94,21 +102,21 @@ class Retrieval:
 
         depth: rows to ask for at least.
         """
-        can_exact = self.live.capabilities.exact
+        can_exact, index = self.live.capabilities.exact, self.live.index
         compare_all = can_exact and (self.exact or await self._few())
         self.access = Access.EXACT if compare_all else Access.ANN
         self.approximate = not compare_all
 
         async def nearest(limit: int) -> Matches:
             effort = None if compare_all else self.effort
-            found = await self.live.index.nearest(
-                vector, limit=limit, where=self.where.native, effort=effort, exact=compare_all
+            found = await self.patiently(
+                index.nearest(vector, limit=limit, where=self.where.native, effort=effort, exact=compare_all)
             )
             if len(found) == limit or not can_exact or compare_all:
                 return found
             # an approximate index may lose rows behind a filter: fewer than asked is taken from it only when
             # comparing every row finds no more
-            everything = await self.live.index.nearest(vector, limit=limit, where=self.where.native, exact=True)
+            everything = await self.patiently(index.nearest(vector, limit=limit, where=self.where.native, exact=True))
             self.access, self.approximate = Access.EXACT, False
             if len(everything) > len(found):
                 self.notes.append("the approximate search came back short; every row was compared")
@@ -116,10 +124,12 @@ class Retrieval:
 
         residual = self.where.residual is not None
         most = min(MAX_OVERFETCH if residual else MAX_ROWS, self.live.capabilities.max_hits)
-        found, rows, more = await self._grow(nearest, want, depth, most=most)
+        found, rows, more = await self._grow(nearest, self.where, max(want, depth), want, most=most)
         if residual:
             self.access = Access.OVERFETCH
-        if len(found) >= want or (can_exact and not more) or await self.live.index.count(self.where.native) <= rows:
+        if len(found) >= want or (can_exact and not more):
+            return found
+        if await self.patiently(index.count(self.where.native)) <= rows:
             return found
         self.access, self.approximate = Access.SCAN, False
         if not residual:
@@ -131,13 +141,26 @@ class Retrieval:
 
         depth: rows to ask for at least.
         """
-        where, most = self.where.native, min(MAX_ROWS, self.live.capabilities.max_hits)
-        found, rows, more = await self._grow(
-            lambda limit: self.live.index.lexical(text, limit=limit, where=where), want, depth, most=most
-        )
+        index, where = words_index(self.live.index), self.said.native
+        beside = index is not self.live.index
+        most = MAX_ROWS if beside else min(MAX_ROWS, self.live.capabilities.max_hits)
+
+        async def lexical(limit: int) -> Matches:
+            search = index.lexical(text, limit=limit, where=where)
+            return await (search if beside else self.patiently(search))
+
+        found, rows, more = await self._grow(lexical, self.said, max(want, depth), want, most=most)
         if more and len(found) < want:
             self.notes.append(f"only the best {rows} passages that hold these words were looked at")
         return found
+
+    async def vectors(self, chunks: Int64Array) -> tuple[Int64Array, Float32Array]:
+        """The stored vectors of some passages: (keys found, float32 of shape (found, dimension))."""
+        return await self.patiently(self.live.index.vectors(chunks))
+
+    async def patiently(self, call: Awaitable[T]) -> T:
+        """See `search.patience`."""
+        return await patiently(call, self.live, self.patience_s)
 
     async def _few(self) -> bool:
         """Whether comparing all rows that pass is as quick as a graph, or all there is."""
@@ -153,23 +176,24 @@ class Retrieval:
         return expected is not None and expected <= most
 
     async def _grow(
-        self, search: Callable[[int], Awaitable[Matches]], want: int, depth: int, *, most: int
+        self, search: Callable[[int], Awaitable[Matches]], where: PlacedFilter, least: int, want: int, *, most: int
     ) -> tuple[Candidates, int, bool]:
         """Ask for more rows until `want` documents are left after grouping and the residual filter, or no more come.
 
+        least: rows to ask for at least.
+
         Returns the documents, the rows they were taken from, and whether there may be more rows.
         """
-        limit = max(want, depth) * (1 if self.where.residual is None else OVERFETCH)
+        limit = least * (1 if where.residual is None else OVERFETCH)
         while True:
             limit = min(limit, most)
             found = await search(limit)
-            candidates = await self._pass(Candidates.of(found))
+            candidates = await self._pass(Candidates.of(found), where.residual)
             if len(candidates) >= want or len(found) < limit or limit == most:
                 return candidates, len(found), len(found) == limit
             limit *= OVERFETCH
 
-    async def _pass(self, candidates: Candidates) -> Candidates:
-        residual = self.where.residual
+    async def _pass(self, candidates: Candidates, residual: Filter | None) -> Candidates:
         if residual is None or not len(candidates):
             return candidates
         stored = await self.store.by_key(self.collection, candidates.documents.tolist())
@@ -196,7 +220,7 @@ class Retrieval:
                 continue
             spans = await self.store.spans(self.live.generation, keys)
             chunks = [chunk_key(key, ordinal) for key in keys for ordinal in range(spans.get(key, 1))]
-            found, vectors = await self.live.index.vectors(np.array(chunks, dtype=np.int64))
+            found, vectors = await self.vectors(np.array(chunks, dtype=np.int64))
             passages = np.concatenate([best.chunks, found])
             scores = np.concatenate([best.scores, similarity(vector, vectors, metric)])
             order = np.lexsort((passages, -scores))

@@ -13,6 +13,7 @@ from nearfield.domain.documents import document_keys
 from nearfield.domain.errors import NearfieldError
 from nearfield.domain.filters import matches
 from nearfield.domain.rows import row_of
+from nearfield.protocols.engine import words_index
 
 if TYPE_CHECKING:
     from nearfield.domain.collections import Collection
@@ -77,7 +78,7 @@ class Selectivity:
     async def _draw_now(self, collection: Collection, live: LiveIndex) -> None:
         try:
             seq = live.applied_seq
-            batches = [document_keys(batch) async for batch in live.index.keys()]  # noqa: SIM118 - an engine, not a dict
+            batches = [document_keys(batch) async for batch in words_index(live.index).keys()]  # noqa: SIM118 - an engine, not a dict
             keys = np.concatenate(batches) if batches else np.array([], dtype=np.int64)
             chosen = np.random.default_rng(0).choice(keys, size=min(SAMPLE, len(keys)), replace=False)
             documents = await self._store.by_key(collection, sorted(set(chosen.tolist())))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from nearfield.domain.addresses import is_remote
 from nearfield.domain.errors import CursorExpired, InvalidCursor, InvalidRequest, TimedOut
 from nearfield.domain.facets import FacetScope
 from nearfield.domain.hits import Answer
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from nearfield.search.work import Reader, Stage
 
 PAGE = 50  # hits; who asks for more is no person at a search box, whose queries others may be offered
+PATIENCE = 0.75  # of a search's time, for one call to an engine on a server: the rest is for going on without it
 SPARE = 4  # candidates beyond what is wanted, for documents deleted since they were indexed
 UNLIKE_WEIGHT = 0.5
 CANCELLED = 1e-6  # of an example's length: what is left then is rounding, and points nowhere
@@ -131,7 +133,7 @@ class SearchService:
         liked = await examples(ask.ids, field="ids")
         unliked = await examples(ask.unlike_ids, field="unlike_ids")
         async with _limit(self._search_timeout_s):
-            vectors = partial(example_vectors, self._store, live)
+            vectors = partial(example_vectors, self._store, live, patience_s=self._patience_s(live))
             likes = await vectors(liked, ask.texts, field="ids")
             vector = likes.mean(axis=0)
             if unliked or ask.unlike_texts:
@@ -212,7 +214,10 @@ class SearchService:
         return page
 
     async def _plan(self, work: Work) -> None:
-        await plan(work, self._store, self._selectivity)
+        await plan(work, self._store, self._selectivity, patience_s=self._patience_s(work.live))
+
+    def _patience_s(self, live: LiveIndex) -> float | None:
+        return PATIENCE * self._search_timeout_s if is_remote(live.generation.engine) else None
 
     def _depth(self, work: Work) -> int:
         """How many candidates the stages want."""

@@ -57,7 +57,8 @@ async def _boost(work: Work, ranked: Ranked) -> Ranked:
 
 
 def _diversity_wants(work: Work) -> int | None:
-    return diversity.DEPTH if isinstance(work.ask, Search) and work.ask.diversity else None
+    wanted = isinstance(work.ask, Search) and work.ask.diversity and not work.degraded
+    return diversity.DEPTH if wanted else None
 
 
 async def _diversify(work: Work, ranked: Ranked) -> Ranked:

@@ -45,6 +45,8 @@ class Work:
     near_share: where the order was read from the query, only candidates with this share of the best score are put in
     it; the others follow as they are. None where the request itself asks for the order.
     trace: None unless the request asks to explain.
+    firm: whether a ranking was made: what follows must not be ranked another way. degraded: whether words alone decide
+    since the engine does not answer.
     rules: what the collection's rules say of this search, None for nothing. scored: what the reranker said, by chunk
     key, kept for further pages.
     """
@@ -77,6 +79,8 @@ class Work:
     trace: Trace | None = None
     started: float = field(default_factory=time.perf_counter)
     planned: Retrieval | None = None
+    firm: bool = False
+    degraded: bool = False
     rules: RulesFound | None = None
     scored: dict[int, float] = field(default_factory=dict)
 

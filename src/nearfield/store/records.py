@@ -13,6 +13,7 @@ from nearfield.domain.errors import InvalidDocument
 from nearfield.domain.fusion_json import fusion_from_json, fusion_to_json
 from nearfield.domain.schema import (
     CollectionSpec,
+    Degraded,
     FieldType,
     IndexKind,
     IndexSettings,
@@ -38,6 +39,7 @@ def spec_text(spec: CollectionSpec) -> str:
             "fusion": fusion_to_json(spec.fusion),
             "search": _search_json(spec.search),
             "events": spec.events,
+            "degraded": spec.degraded,
         }
     ).decode()
 
@@ -55,6 +57,7 @@ def spec_of(name: str, text: str) -> CollectionSpec:
         fusion=fusion_from_json(stored.get("fusion", {})),
         search=search_of(stored.get("search", {})),  # older ones have none
         events=stored.get("events", False),
+        degraded=None if stored.get("degraded") is None else Degraded(stored["degraded"]),
     )
 
 

@@ -60,6 +60,7 @@ def test_every_setting_is_written_out_as_plain_json() -> None:
         "fusion": {"method": "auto", "weight": None},
         "search": {"weights": {}, "language": "english"},
         "events": False,
+        "degraded": None,
     }
     assert {type(value) for value in (*body["index"].values(), *body["fields"].values())} == {str, int}
 

@@ -34,9 +34,13 @@ async def healthz() -> Response:
 
 @router.get("/readyz", responses={200: {"model": ReadyAnswer}})
 async def readyz(backend: Running) -> Response:
-    """The model and every index are warm and the store answers; 503 before, and while shutting down."""
+    """The model and every index are warm and the store answers; 503 before, and while shutting down.
+
+    An engine on a server that is down is named in `engines_down`: its collections answer 503, all others go on.
+    """
     await backend.ready()
-    return await json_response({"status": "ready"})
+    down = [name for name, error in backend.engines.errors().items() if error is not None]
+    return await json_response({"status": "ready", "engines_down": sorted(down)})
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
@@ -45,6 +49,12 @@ async def show_metrics(backend: Running) -> Response:
     collections = await backend.catalog.list()
     readings = await _states([each.name for each in collections], backend)
     readings += await _caches({backend.settings.embedder, *(each.spec.embedder for each in collections)}, backend)
+    up: dict[tuple[str, ...], float] = {
+        (name,): float(error is None) for name, error in backend.engines.errors().items()
+    }
+    readings.append(
+        metrics.gauge("nearfield_engine_up", "0 where an engine's server did not answer last.", ("engine",), up)
+    )
     return Response(metrics.render(readings), media_type=metrics.CONTENT_TYPE)
 
 
