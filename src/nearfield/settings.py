@@ -94,6 +94,9 @@ class Settings(BaseSettings):
         20_000, description="Unindexed rows, at least, before an index is optimised in the background."
     )
 
+    suggest_past_queries: bool = Field(
+        True, description="Suggest to everybody what several searches asked; false keeps no query for suggestions."
+    )
     events_keep_days: PositiveInt = Field(90, description="Days that what searches showed and clicks are kept.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
     log_format: Literal["text", "json"] = Field("text", description="Form of a log line.")

@@ -329,7 +329,11 @@ def build_reranker(name: str, settings: Settings) -> Reranker:
 
 
 def _cross_encoder_files(settings: Settings, name: str) -> FoundModel:
-    """A model's folder. Raises ModelUnknown."""
+    """A model's folder; none is ever fetched for a search. Raises ModelUnknown."""
+    from nearfield.models.catalogue import known_model
+
+    if known_model(name) is not None:
+        raise ModelUnknown(f"{name} is an embedder and no cross-encoder; give the folder of one", field="rerank.model")
     try:
         weights = model_shelf(settings).weights(name)
     except ModelUnknown as exc:
@@ -400,6 +404,7 @@ class Backend:
                 await live.embedder.warm()
                 if not collection.spec.brings_vectors:
                     await self.searches.search(collection.name, Search(query="warm", limit=1), recorded=False)
+                await self.suggester.warm(collection)
             except NearfieldError as exc:
                 if isinstance(exc, EngineUnavailable):
                     self.generations.notify(collection, 0)  # opened as soon as its engine is back
@@ -463,7 +468,7 @@ async def open_backend(settings: Settings) -> Backend:
         stack.push_async_callback(impressions.close)
         understanding = Understanding(lexicons, partial(datetime.now, UTC))
         stack.push_async_callback(understanding.close)
-        past = PastQueries()
+        past = PastQueries()  # empty for ever where nothing is noted
         suggester = Suggester(generations, catalog.get, lexicons, past)
         rules, rerankers = RuleBook(store, catalog.get), RerankerPool(settings)
         stack.push_async_callback(rerankers.close)
@@ -488,7 +493,7 @@ async def open_backend(settings: Settings) -> Backend:
             generations,
             catalog.get,
             shown=impressions.note,
-            past=past,
+            past=past if settings.suggest_past_queries else None,
             watch=shadows.watch,
             highlighter=Highlighter(lambda embedder, text: Chunker(embedder).split([text])[0]),
         )

@@ -22,6 +22,7 @@ from nearfield.domain.errors import (
 from nearfield.domain.queries import Search
 from nearfield.domain.schema import IndexKind
 from nearfield.domain.spec_json import spec_from_json
+from nearfield.models.shelf import Shelf
 from nearfield.protocols.source import SourceRow
 from nearfield.settings import Settings, load_settings
 from nearfield.wiring import (
@@ -243,6 +244,14 @@ async def test_a_package_brings_a_kind_of_reranker_by_its_entry_point(
     assert (made.name, made.threads) == ("large", 3)  # type: ignore[attr-defined]
     with pytest.raises(ModelUnknown, match=r"'zeta' is installed; installed: .*acme"):
         build_reranker("zeta:large", settings_of(tmp_path))
+
+
+def test_a_search_has_no_weights_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An embedder's name was fetched whole before it was found to be no cross-encoder, by any search that named it."""
+    monkeypatch.setattr(Shelf, "_complete", lambda *_: pytest.fail("weights were fetched"))
+    for name in ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"):
+        with pytest.raises(ModelUnknown, match="no cross-encoder"):
+            build_reranker(name, settings_of(tmp_path))
 
 
 async def test_so_many_rerankers_are_open_and_no_more(tmp_path: Path) -> None:

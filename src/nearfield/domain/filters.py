@@ -237,6 +237,11 @@ def walk(where: Filter) -> Iterator[Filter]:
             yield from walk(part)
 
 
+def values_in(where: Filter | None) -> int:
+    """How large a filter is: its conditions, and the values of their lists."""
+    return 0 if where is None else sum(1 + len(getattr(node, "values", ())) for node in walk(where))
+
+
 def fields_of(where: Filter) -> frozenset[str]:
     """The fields a filter names."""
     return frozenset(node.field for node in walk(where) if hasattr(node, "field"))

@@ -25,8 +25,10 @@ SIMILAR_WORDS: Final = 20
 """Words of titles that a misspelt one is taken for, the nearest."""
 PAST_QUERIES: Final = 10_000
 """Kept per collection; the one asked longest ago goes."""
-ASKED_OFTEN: Final = 2
-"""A query is suggested once it was asked so often: one asked once may be a slip, or private."""
+ASKED_OFTEN: Final = 3
+"""A query is suggested once so many requests asked it: one asked once or twice may be a slip, or private."""
+MAX_KEPT: Final = 64
+"""Collections whose queries are kept; the one nothing was asked for longest goes."""
 LONGEST_QUERY: Final = 100  # characters
 _LAST: Final = "\U0010ffff"
 
@@ -141,7 +143,9 @@ class PastQueries:
         key = " ".join(words_of(text))
         if not key or len(text) > LONGEST_QUERY:
             return
-        asked = self._asked.setdefault(collection, OrderedDict())
+        asked = self._asked[collection] = self._asked.pop(collection, OrderedDict())
+        if len(self._asked) > MAX_KEPT:
+            del self._asked[next(iter(self._asked))]
         _, times = asked.pop(key, ("", 0))
         asked[key] = (text, times + 1)
         if len(asked) > PAST_QUERIES:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from nearfield.domain.errors import CursorExpired, InvalidCursor
+from nearfield.domain.filters import values_in
 from nearfield.search.ranked import Ranked
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ class Frozen:
         return (
             _OVERHEAD
             + sum(int(array.nbytes) for array in arrays if array is not None)
-            + _SHOWN * (len(self.shown) + len(self.names))
+            + _SHOWN * (len(self.shown) + len(self.names) + len(self.work.scored) + len(self.work.excluded))
+            + _SHOWN * values_in(self.work.where)
             + _TRACED * len(self.traces)
         )
 
@@ -99,6 +101,12 @@ class Frozen:
     def is_repeat(self, id: str, key: int) -> bool:
         """Whether this id was given out before as another document."""
         return self.shown.get(hash(id), key) != key
+
+    def trace_of_page(self, place: int) -> Trace | None:
+        """The trace that speaks for the page that begins at a place: a group's number where hits are grouped."""
+        if self.groups is not None:
+            place = int(np.argmax(self.groups >= place))
+        return self.trace_at(place)
 
     def trace_at(self, place: int) -> Trace | None:
         """The trace that speaks for a place in the list."""

@@ -86,7 +86,8 @@ class Highlighter:
                     fields[name] = snippet(text, matches, asked)
             passage = self._passage(work, hit)
             best = snippet(passage, matcher.matches(passage), asked)
-            marked.append(replace(hit, highlights=Highlights(fields, best)))
+            members = None if hit.members is None else tuple(self._mark(work, asked, hit.members))
+            marked.append(replace(hit, highlights=Highlights(fields, best), members=members))
         return marked
 
     def _passage(self, work: Work, hit: Hit) -> str:

@@ -53,10 +53,10 @@ class Lexicons:
         self._kept: dict[int, _Kept] = {}
         self._working: dict[int, asyncio.Task[None]] = {}
 
-    async def current(self, collection: Collection, live: LiveIndex) -> Lexicon | None:
+    async def current(self, collection: Collection, live: LiveIndex, *, wait_s: float = WAIT_S) -> Lexicon | None:
         """The lexicon as it is, which may be some changes behind; None while the first one is being made.
 
-        Waits WAIT_S at most, and only where few changes are missing.
+        Waits `wait_s` at most, and only where few changes are missing.
         """
         kept = self._of(collection)
         if kept is not None:
@@ -64,8 +64,9 @@ class Lexicons:
             if behind <= 0 or time.monotonic() - kept.made_at < kept.cost_s * FRESH_SHARE:
                 return kept.lexicon
         task = self._work(collection, live)
-        if live.applied_seq <= NEAR if kept is None else behind <= NEAR and kept.cost_s <= QUICK_S:
-            await asyncio.wait({task}, timeout=WAIT_S)
+        quick = live.applied_seq <= NEAR if kept is None else behind <= NEAR and kept.cost_s <= QUICK_S
+        if quick and wait_s:
+            await asyncio.wait({task}, timeout=wait_s)
             kept = self._of(collection)
         return None if kept is None else kept.lexicon
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from nearfield.domain.documents import document_keys
 from nearfield.domain.errors import NearfieldError
-from nearfield.domain.filters import matches
+from nearfield.domain.filters import matches, values_in
 from nearfield.domain.rows import row_of
 from nearfield.protocols.engine import words_index
 
@@ -26,6 +26,8 @@ log = logging.getLogger("nearfield.search")
 SAMPLE = 1_000  # documents; a share of 1% is then known to about a third of itself
 GROWTH = 1.25  # a sample is drawn anew once the log has grown by this factor
 KEPT_ESTIMATES = 1_000
+LONGEST_KEPT = 50  # conditions and values: a longer filter is estimated each time, and a thousand of them are not kept
+MAX_SAMPLES = 64  # generations; the one drawn longest ago goes
 
 
 @dataclass(slots=True)
@@ -59,7 +61,8 @@ class Selectivity:
             if len(sample.estimates) >= KEPT_ESTIMATES:
                 sample.estimates.clear()
             share = await asyncio.to_thread(_share, where, sample.rows)
-            sample.estimates[where] = share
+            if values_in(where) <= LONGEST_KEPT:
+                sample.estimates[where] = share
         return share * sample.population
 
     async def close(self) -> None:
@@ -84,7 +87,10 @@ class Selectivity:
             documents = await self._store.by_key(collection, sorted(set(chosen.tolist())))
             fields = collection.spec.fields
             rows = await asyncio.to_thread(lambda: [row_of(found.body, fields) for found in documents.values()])
+            self._samples.pop(live.generation.id, None)
             self._samples[live.generation.id] = _Sample(rows, len(keys), seq)
+            if len(self._samples) > MAX_SAMPLES:
+                del self._samples[next(iter(self._samples))]
         except NearfieldError:
             log.exception("no sample of %s could be drawn; plans go without", collection.name)
 

@@ -111,8 +111,8 @@ class SearchService:
                 work.vector = checked_vector(live, ask.vector)
             await _read(work, self._readers)
             answer = await self._answer(work)
-        if self._past is not None and recorded and ask.query is not None and answer.hits and ask.limit <= PAGE:
-            self._past.note(collection.id, ask.query)
+        if self._past is not None and recorded and answer.hits and _is_typed(ask):
+            self._past.note(collection.id, ask.query or "")
         if self._watch is not None and recorded:
             self._watch(collection, ask, answer)
         return self._noted(collection, ask, answer) if recorded else answer
@@ -186,7 +186,7 @@ class SearchService:
         """An answer that needs the values of all candidates: sorted, counted or grouped."""
         check_whole(work, ask)
         await self._plan(work)
-        depth = max(CANDIDATES, ask.offset + ask.limit, self._depth(work)) + SPARE
+        depth = max(CANDIDATES, ask.offset + ask.limit, self._depth(work)) + SPARE + len(work.excluded)
         work.want = EVERYTHING if work.mode is None else depth
         ranked = await self._candidates(work)
         with timed(work.trace, "present"):
@@ -263,7 +263,7 @@ class SearchService:
             await self._plan(work)
             page = await self._cut(work, frozen, place)
         following = None if page.next is None else self._cursors.move(cursor, page.next)
-        work.trace = frozen.trace_at(place)
+        work.trace = frozen.trace_of_page(place)
         answer = _answer(work, await self._marked(work, page.hits), plan_of(work), following)
         if not recorded or not isinstance(first, Search):
             return answer
@@ -294,6 +294,11 @@ class SearchService:
             if work.trace is not None:
                 work.trace.changed(stage.name, before, ranked)
         return ranked
+
+
+def _is_typed(ask: Search) -> bool:
+    """Whether a person may have typed it just now: words, and the first page of few hits. Further pages ask no more."""
+    return ask.query is not None and ask.limit <= PAGE and not ask.offset
 
 
 async def _read(work: Work, readers: Sequence[Reader]) -> None:

@@ -52,6 +52,8 @@ class Speller:
     @classmethod
     def of(cls, frequency: Mapping[str, int], language: str) -> Speller:
         """Blocks: some 0.1 s for 100,000 words."""
+        import rapidfuzz.process  # noqa: F401, PLC0415 - 0.1 s, which the first misspelt word would wait for
+
         by_shape: dict[tuple[int, str], list[str]] = defaultdict(list)
         for word in frequency:
             if ONE_ERROR_FROM - 1 <= len(word) <= LONGEST + 2 and word.isalpha():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from nearfield.domain.errors import InvalidRequest
 from nearfield.domain.suggestions import MAX_SUGGESTIONS, MAX_TYPED, Suggestions
 from nearfield.search.completions import PastQueries, merged
+from nearfield.search.lexicons import WAIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from nearfield.search.lexicons import Lexicons
 
 LOOK_AGAIN_S: Final = 0.1
+WARM_S: Final = 5.0
+"""The longest a start waits for the titles of a small collection; those of a large one are read in the background."""
 MANY_TITLES: Final = 2_000
 """Beyond so many, completing takes more than the event loop can spare, and goes to a thread."""
 
@@ -37,7 +40,8 @@ class Suggester:
     async def suggest(self, name: str, typed: str, *, limit: int = 10, wait: bool = False) -> Suggestions:
         """Completions of what is typed, the best first; none for a blank text.
 
-        limit: 1 to MAX_SUGGESTIONS. wait: until the titles are read, however long that takes.
+        limit: 1 to MAX_SUGGESTIONS. wait: until the titles are read, however long that takes; else nothing is waited
+        for, and titles may be some changes old.
         Raises CollectionNotFound, InvalidRequest, EngineUnavailable, EmbedderUnavailable.
         """
         if not 1 <= limit <= MAX_SUGGESTIONS:
@@ -45,10 +49,10 @@ class Suggester:
         if len(typed) > MAX_TYPED:
             raise InvalidRequest(f"q has {len(typed)} characters; at most {MAX_TYPED} are completed", field="q")
         collection = await self._collection(name)
-        lexicon = await self._read(collection)
+        lexicon = await self._read(collection, wait_s=WAIT_S if wait else 0.0)
         while lexicon is None and wait:
             await asyncio.sleep(LOOK_AGAIN_S)
-            lexicon = await self._read(collection)
+            lexicon = await self._read(collection, wait_s=WAIT_S)
         queries = self._past.complete(collection.id, typed, limit)
         if lexicon is None:
             return Suggestions(tuple(queries), ready=False)
@@ -59,5 +63,9 @@ class Suggester:
             found = titles.complete(typed, limit)
         return Suggestions(tuple(merged(queries, found, limit)))
 
-    async def _read(self, collection: Collection) -> Lexicon | None:
-        return await self._lexicons.current(collection, await self._indexes.live(collection))
+    async def warm(self, collection: Collection) -> None:
+        """Begin to read a collection's titles, so that the first who types need not wait for them."""
+        await self._read(collection, wait_s=WARM_S)
+
+    async def _read(self, collection: Collection, *, wait_s: float) -> Lexicon | None:
+        return await self._lexicons.current(collection, await self._indexes.live(collection), wait_s=wait_s)

@@ -163,14 +163,14 @@ def _count_rows(tallies: Sequence[Tally], rows: Sequence[Row]) -> None:
 
 
 async def _count_matches(work: Work, tallies: Sequence[Tally], wheres: Sequence[Filter | None]) -> None:
-    """Count over every document that passes each facet's filter, in one pass over the store."""
+    """Count over every document that passes each facet's filter and is not hidden, in one pass over the store."""
     fields = work.collection.spec.fields
     bound = {where: None if where is None else bind(where, fields) for where in wheres}
     names = set(work.reads).union(*(fields_of(where) for where in wheres if where is not None))
     read = {name: kind for name, kind in fields.items() if name in names}
 
     def take(page: list[StoredDocument]) -> int:
-        rows = [row_of(one.body, read) for one in page]
+        rows = [row_of(one.body, read) for one in page if one.key not in work.excluded]
         for where, its in bound.items():
             passing = rows if its is None else [row for row in rows if matches(its, row)]
             _count_rows([tally for tally, asked in zip(tallies, wheres, strict=True) if asked == where], passing)

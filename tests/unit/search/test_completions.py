@@ -56,12 +56,13 @@ def test_no_titles() -> None:
     assert Titles.of({}).complete("a", 3) == []
 
 
-def test_queries_asked_twice_are_suggested_the_frequent_first() -> None:
+def test_queries_asked_often_are_suggested_the_frequent_first() -> None:
     past = PastQueries()
-    for query in ["red shoe", "red  Shoe", "red hat", "red hat", "red hat", "red once", "blue", "?"]:
+    shoes = ["red shoe", "red shoe", "red  Shoe"]
+    for query in [*shoes, *["red hat"] * 4, "red twice", "red twice", "blue", "?"]:
         past.note(1, query)
-    assert past.complete(1, "RED", 5) == [Suggestion("red hat", "query", 3), Suggestion("red Shoe", "query", 2)]
-    assert past.complete(1, "red", 1) == [Suggestion("red hat", "query", 3)]
+    assert past.complete(1, "RED", 5) == [Suggestion("red hat", "query", 4), Suggestion("red Shoe", "query", 3)]
+    assert past.complete(1, "red", 1) == [Suggestion("red hat", "query", 4)]
     assert past.complete(2, "red", 5) == []
     assert past.complete(1, " ", 5) == []
 
@@ -69,9 +70,20 @@ def test_queries_asked_twice_are_suggested_the_frequent_first() -> None:
 def test_only_so_many_queries_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAST_QUERIES", 2)
     past = PastQueries()
-    for query in ["a1", "a1", "a2", "a2", "a3", "a3", "a" * 101, "a" * 101]:
-        past.note(1, query)
+    for query in ["a1", "a2", "a3", "a" * 101]:
+        for _ in range(3):
+            past.note(1, query)
     assert [one.text for one in past.complete(1, "a", 5)] == ["a3", "a2"]
+
+
+def test_the_queries_of_so_many_collections_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of dropped collections would stay for ever otherwise."""
+    monkeypatch.setattr(module, "MAX_KEPT", 2)
+    past = PastQueries()
+    for collection in (1, 2, 1, 3):
+        for _ in range(3):
+            past.note(collection, "lamp")
+    assert [len(past.complete(collection, "la", 5)) for collection in (1, 2, 3)] == [1, 0, 1]
 
 
 def test_queries_come_before_titles_and_nothing_twice() -> None:

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from nearfield.domain.errors import CursorExpired, InvalidCursor
+from nearfield.domain.filters import In
 from nearfield.domain.queries import Search
 from nearfield.search.cursors import Cursors, Frozen
 from nearfield.search.ranked import Ranked
+from nearfield.search.trace import Trace
 from nearfield.search.work import Work
 
 
@@ -79,3 +81,20 @@ def test_what_is_frozen_stays_and_what_is_new_follows() -> None:
     assert first.append(ranked(9, 8, 5, 7)) == 2
     assert first.ranked.documents.tolist() == [5, 3, 9, 8, 7]
     assert first.append(ranked(8, 3)) == 0
+
+
+def test_what_stages_and_filters_hold_counts_too() -> None:
+    """A list of ten documents may carry a filter of ten thousand values."""
+    small, large = frozen(1), frozen(1)
+    large.work.where = In("brand", tuple(str(number) for number in range(10_000)))
+    large.work.excluded = frozenset(range(1_000))
+    large.work.scored.update(dict.fromkeys(range(200), 0.5))
+    assert large.bytes - small.bytes > 50 * 11_200
+
+
+def test_a_page_of_groups_is_explained_by_the_trace_of_its_first_hit() -> None:
+    kept, first, later = frozen(1, 2, 3, 4), Trace(), Trace()
+    kept.traces = [(0, first), (3, later)]
+    kept.join_groups(["a", "a", "a", "b"])
+    assert kept.trace_of_page(0) is first
+    assert kept.trace_of_page(1) is later, "group 1 begins at the fourth document"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.unit.search.parts import products
@@ -124,3 +126,25 @@ async def test_few_are_compared_one_by_one_and_many_through_the_graph(
             await asyncio.sleep(0.01)
     assert await ask(few) == (Access.EXACT, [True])
     assert await ask(CHEAP) == (Access.ANN, [False])
+
+
+async def test_estimates_of_long_filters_are_not_kept(world: World) -> None:
+    """A thousand filters of ten thousand values each would be gigabytes."""
+    chosen = Selectivity(world.backend.store)
+    await estimate(world, chosen, CHEAP)
+    values = ", ".join(f'"b{number}"' for number in range(5_000))
+    await estimate(world, chosen, f"brand IN [{values}]")
+    (sample,) = chosen._samples.values()
+    assert len(sample.estimates) == 1
+    await chosen.close()
+
+
+async def test_so_many_samples_are_kept_and_no_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selectivity, "MAX_SAMPLES", 2)
+    chosen = Selectivity(world.backend.store)
+    for number in range(4):
+        real: Any = SimpleNamespace(generation=SimpleNamespace(id=number), applied_seq=1)
+        other = replace(world.live, real=real)
+        await chosen._draw_now(world.collection, other)
+    assert sorted(chosen._samples) == [2, 3]
+    await chosen.close()

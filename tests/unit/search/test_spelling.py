@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from nearfield.search.spelling import Speller, errors_allowed
@@ -80,3 +83,12 @@ def test_no_words_know_nothing() -> None:
     speller = Speller.of({}, "none")
     assert speller.nearest("anything") is None
     assert not speller.knows("anything")
+
+
+def test_what_finds_near_words_is_loaded_before_the_first_misspelt_one() -> None:
+    """On the event loop it would stand still for a tenth of a second."""
+    code = (
+        "import sys; from nearfield.search.spelling import Speller; "
+        "assert 'rapidfuzz' not in sys.modules; Speller.of({'lamp': 1}, 'none'); assert 'rapidfuzz' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,6 +12,7 @@ from nearfield.domain.filter_text import parse_text
 from nearfield.domain.ordering import GroupBy, read_group_by, read_sort
 from nearfield.domain.plans import Access, Mode
 from nearfield.domain.queries import Search
+from nearfield.domain.rules import Hide, Rules
 
 if TYPE_CHECKING:
     from tests.unit.search.conftest import Open
@@ -216,3 +217,29 @@ async def test_what_cannot_be_counted_is_refused(open_one: Open, spelled: object
     world = await open_one("exact", bodies=bodies if told == "make them wider" else bodies[:3])
     with pytest.raises(InvalidRequest, match=told):
         await world.search(Search(query="lamp", facets=read_facets(spelled)))  # type: ignore[arg-type]
+
+
+# -- hidden documents --------------------------------------------------------------------------------------------------
+async def test_documents_hidden_by_rules_do_not_use_up_what_is_sorted(
+    open_one: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearfield.search.service.CANDIDATES", 5)
+    bodies = [{"id": str(i), "name": "lamp " * (40 - i), "description": "", "price": float(i)} for i in range(40)]
+    world = await open_one("exact", bodies=bodies)
+    hidden = [str(i) for i in range(30)]
+    await world.backend.rules.write(world.name, Rules(hides=(Hide(tuple(hidden)),)))
+    for mode in (Mode.SEMANTIC, Mode.LEXICAL, Mode.HYBRID):
+        ask = Search(query="lamp", mode=mode, sort=read_sort("price"), limit=10)
+        answer = await world.backend.searches.search(world.name, ask)
+        assert len(answer) >= 5, mode
+        assert not {hit.id for hit in answer} & set(hidden)
+
+
+@pytest.mark.parametrize("scope", list(FacetScope))
+async def test_documents_hidden_by_rules_are_not_counted(open_one: Open, scope: FacetScope) -> None:
+    bodies = [{"id": str(i), "name": "lamp", "description": "", "brand": "Acme"} for i in range(5)]
+    world = await open_one("exact", bodies=bodies)
+    await world.backend.rules.write(world.name, Rules(hides=(Hide(("0", "3")),)))
+    ask = Search(query="lamp", facets=read_facets(["brand"]), facet_scope=scope)
+    answer = await world.backend.searches.search(world.name, ask)
+    assert [(one.value, one.count) for one in answer.facets[0].buckets] == [("Acme", 3)]

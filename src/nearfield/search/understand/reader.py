@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from nearfield.search.understand.words import Word
 
 MAX_LENGTH: Final = 512  # characters; a longer text is no query of a search box, and its reading would take long
+MAX_WORDS: Final = 64
+"""And signs: 200 characters of signs alone would take 10 ms and more, a query of so many words does not."""
 _READERS: Final = (read_sort, read_date, read_comparison, read_value)
 _LINKS: Final = frozenset(
     ", ; . : & - – ( ) ! ? and or but with for that is are which at a an the priced costing please only just rated "
@@ -47,7 +49,8 @@ def understand(
     A brand's name with nothing that says so counts only beside another constraint: of 852 product names as queries 656
     begin with one, and a filter by it would have lost what 24 of them look for, which documents hold under another
     spelling of the brand.
-    A text that is a document's title is not read, nor one of more than MAX_LENGTH characters; the note says the latter.
+    A text that is a document's title is not read, nor one of more than MAX_LENGTH characters or MAX_WORDS words; the
+    note says the latter.
     """
     if not kinds or not declared:
         return Understood(text)
@@ -55,9 +58,13 @@ def understand(
         return Understood(
             text, note=f"the query has {len(text)} characters; constraints are read in up to {MAX_LENGTH}"
         )
-    words = split(text)
     if known.is_title(text):
         return Understood(text)
+    words = split(text)
+    if len(words) > MAX_WORDS:
+        return Understood(
+            text, note=f"the query has {len(words)} words and signs; constraints are read in up to {MAX_WORDS}"
+        )
     scan = Scan(words, fields_of(declared), known, now.date())
     parts: list[Part] = []
     taken: list[tuple[int, int]] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
@@ -38,12 +38,17 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What readers look at. Places are indices of words; beyond the end stands the blank word."""
+    """What readers look at. Places are indices of words; beyond the end stands the blank word.
+
+    Phrases and names are kept by the place they begin at: a dozen readers ask for those of every word.
+    """
 
     words: Sequence[Word]
     fields: Fields
     known: Known
     today: date
+    _phrases: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
+    _names: dict[int, tuple[int, tuple[Field, ...]] | None] = field(default_factory=dict)
 
     def plain(self, at: int) -> str:
         return self.words[at].plain if 0 <= at < len(self.words) else ""
@@ -56,19 +61,29 @@ class Scan:
 
     def phrase(self, at: int, table: Mapping[str, T]) -> tuple[int, T] | None:
         """The longest phrase of a table that stands here, and where it ends."""
-        for end in range(min(at + LONGEST_PHRASE, len(self.words)), at, -1):
-            found = table.get(" ".join([word.plain for word in self.words[at:end]]))
+        phrases = self._phrases.get(at)
+        if phrases is None:
+            ends = range(min(at + LONGEST_PHRASE, len(self.words)), at, -1)
+            phrases = [(end, " ".join([word.plain for word in self.words[at:end]])) for end in ends]
+            self._phrases[at] = phrases
+        for end, phrase in phrases:
+            found = table.get(phrase)
             if found is not None:
                 return end, found
         return None
 
     def name(self, at: int) -> tuple[int, tuple[Field, ...]] | None:
         """The fields that are called by the words here, and where the name ends."""
+        if at in self._names:
+            return self._names[at]
+        named = None
         for end in range(min(at + 3, len(self.words)), at, -1):
             found = self.fields.named.get(tuple([word.stem for word in self.words[at:end]]))
             if found:
-                return end, found
-        return None
+                named = end, found
+                break
+        self._names[at] = named
+        return named
 
     def past(self, at: int, fillers: frozenset[str] = FILLERS) -> int:
         """The first place from here on that is no filler; three are passed over at most."""

@@ -8,7 +8,7 @@ from nearfield.domain.schema import FieldType
 from nearfield.domain.understood import ALL_KINDS, PartKind, Understood
 from nearfield.search.understand.fields import fields_of
 from nearfield.search.understand.known import NOTHING_KNOWN, KnownValues
-from nearfield.search.understand.reader import MAX_LENGTH, understand
+from nearfield.search.understand.reader import MAX_LENGTH, MAX_WORDS, understand
 
 FULL = "wireless headphones under $50 from Sony, not refurbished, 4 stars and up, newest first"
 
@@ -108,3 +108,11 @@ def test_every_spelling_of_a_value_is_meant() -> None:
     known = KnownValues.of(fields_of(fields), {"brand": {"Sony": 5, "SONY": 2, "Bose": 1}})
     assert understand("tv by sony", fields, known, NOW).where == In("brand", ("Sony", "SONY"))
     assert understand("tv by bose", fields, known, NOW).where == Eq("brand", "Bose")
+
+
+@pytest.mark.parametrize("sign", ["$", "( ", "1 ", "no "])
+def test_a_text_of_signs_is_searched_as_it_is_and_the_note_says_so(sign: str) -> None:
+    """200 of them took longer to read than a search takes."""
+    text = sign * (200 // len(sign))
+    found = read(text)
+    assert found.query == text and not found.parts and str(MAX_WORDS) in found.note
