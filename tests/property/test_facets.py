@@ -42,12 +42,12 @@ WHERES = (
 NUMBERS = st.one_of(st.none(), st.integers(-30, 120), st.floats(-30, 120, width=16))
 
 
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+@pytest.fixture(scope="module", params=["exact", "local"])
+def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
     laboratory = Laboratory.__new__(Laboratory)
     laboratory.loop = asyncio.Runner()
     laboratory.world = laboratory.loop.run(
-        open_world(tmp_path_factory.mktemp("data"), "exact", bodies=[], fields=FIELDS)
+        open_world(tmp_path_factory.mktemp("data"), request.param, bodies=[], fields=FIELDS)
     )
     yield laboratory
     laboratory.close()
