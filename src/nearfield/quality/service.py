@@ -108,16 +108,18 @@ class Quality:
     ) -> TunedFusion:
         """Learn which fusion serves a collection best; nothing is changed. See `quality.tune`.
 
-        judged: None takes the collection's own judgments. where: what else is set in the searches.
+        judged: None takes the collection's own judgments. where: what else is set in the searches, which wait until all
+        that is written is indexed.
         Raises InvalidRequest for too few judged queries, MissingDependency, and what searches raise.
         """
-        spec = (await self._collection(name)).spec
+        collection = await self._collection(name)
         judged = await self.judged(name) if judged is None else judged
+        written = await self._store.last_seq(collection)
 
         def search(fusion: Fusion) -> RankedSearch:
-            return self._ranked(name, replace(where, fusion=fusion))
+            return self._ranked(name, replace(where, fusion=fusion, min_seq=written))
 
-        return await tune_fusion(judged, spec.fusion, search, on_progress=on_progress)
+        return await tune_fusion(judged, collection.spec.fusion, search, on_progress=on_progress)
 
     def _ranked(self, name: str, configuration: Search) -> RankedSearch:
         async def search(text: str, depth: int) -> Sequence[str]:

@@ -13,6 +13,7 @@ from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search
 from nearfield.domain.spec_json import spec_from_json
 from nearfield.protocols.source import SourceRow
+from nearfield.quality.service import Quality
 from nearfield.settings import load_settings
 from nearfield.wiring import open_backend
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from nearfield.domain.hits import Answer
     from nearfield.wiring import Backend
 
 TITLES = {"1": "desk lamp", "2": "garden chair", "3": "desk chair", "4": "kettle"}
@@ -96,3 +98,18 @@ async def test_what_was_just_written_is_measured(backend: Backend) -> None:
     await backend.documents.upsert("shop", rows)
     found = await backend.quality.evaluate("shop", JudgedSet((JudgedQuery("a", "teapot 299", {"new 299": 1}),)))
     assert found.means["recall@100"] == 1.0
+
+
+async def test_tuning_waits_for_what_is_not_indexed_yet(backend: Backend) -> None:
+    """Half an index would be tuned for otherwise."""
+    asked: list[Search] = []
+
+    async def search(_: str, ask: Search) -> Answer:
+        asked.append(ask)
+        return await backend.searches.search("shop", ask, recorded=False)
+
+    written = await backend.store.last_seq(await backend.catalog.get("shop"))
+    quality = Quality(backend.store, backend.catalog.get, search)
+    queries = tuple(JudgedQuery(str(n), f"desk lamp {n}", {"1": 1}) for n in range(20))
+    await quality.tune("shop", JudgedSet(queries))
+    assert {one.min_seq for one in asked} == {written}
