@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from nearfield.api.bodies import FusionSchema
+from nearfield.domain.fusion_json import fusion_to_json
 from nearfield.domain.judgments import JudgmentSource  # noqa: TC001 - pydantic reads it
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from nearfield.domain.events import QueryReport
     from nearfield.domain.judgments import Comparison, Evaluation, Judgment, QueryResult
+    from nearfield.domain.tuning import TunedFusion
 
 TOLD_AT_MOST = 100  # of ids left out
 
@@ -81,6 +84,37 @@ class EvaluationAnswer(_Answer):
     most_changed: list[QueryResultAnswer]
     left_out: LeftOutAnswer
     took_ms: float
+
+
+class HeldOutAnswer(_Answer):
+    """Every query scored under the fusion chosen without it, against the current one; p of the randomisation test."""
+
+    mean: float
+    current_mean: float
+    difference: float
+    p: float
+    low: float
+    high: float
+
+
+class TriedAnswer(FusionSchema):
+    """A fusion and its mean over all queries."""
+
+    mean: float
+
+
+class TunedAnswer(_Answer):
+    """best: of `tried`, which are the best first. worth_it: whether to take it; why: in plain words."""
+
+    measure: str
+    queries: int
+    current: FusionSchema
+    best: FusionSchema
+    worth_it: bool
+    why: str
+    held_out: HeldOutAnswer
+    tried: list[TriedAnswer]
+    applied: bool
 
 
 class JudgmentAnswer(_Answer):
@@ -167,6 +201,28 @@ def evaluation_json(found: Evaluation, show: int) -> dict[str, Any]:
             "missing_documents": found.missing_documents,
         },
         "took_ms": found.took_s * 1000,
+    }
+
+
+def tuned_json(found: TunedFusion) -> dict[str, Any]:
+    """A TunedAnswer, but for `applied`."""
+    held_out = found.held_out
+    return {
+        "measure": found.measure,
+        "queries": found.queries,
+        "current": fusion_to_json(found.current),
+        "best": fusion_to_json(found.best),
+        "worth_it": found.worth_it,
+        "why": found.why,
+        "held_out": {
+            "mean": held_out.mean,
+            "current_mean": held_out.other_mean,
+            "difference": held_out.difference,
+            "p": held_out.p_randomization,
+            "low": held_out.low,
+            "high": held_out.high,
+        },
+        "tried": [fusion_to_json(fusion) | {"mean": mean} for fusion, mean in found.tried],
     }
 
 

@@ -34,6 +34,13 @@ class EvaluateBody(_Body):
     show: int = Field(10, description="How many of the worst and of the most changed queries are told.", ge=0, le=1000)
 
 
+class TuneBody(_Body):
+    """What fusion serves the collection best; by its own judgments when `queries` is absent."""
+
+    queries: list[JudgedQueryBody] | None = Field(None, description="Queries with their judgments.")
+    apply: bool = Field(False, description="Take what was found, if it is better beyond chance.")
+
+
 class JudgmentBody(_Body):
     """One document judged for one query."""
 

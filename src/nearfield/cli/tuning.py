@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from nearfield.api.quality_answers import tuned_json
 from nearfield.cli.progress import Meter
 from nearfield.cli.session import existing_data, fetch_model, run
 from nearfield.cli.terminal import printable, table
@@ -68,25 +69,3 @@ def tune(ask: Ask, data: Path | None, terminal: Terminal) -> None:
         terminal.say("nothing was changed; --apply takes it")
     elif applied:
         terminal.say(f"{ask.name} is searched with {found.best} from now on")
-
-
-def tuned_json(found: TunedFusion) -> dict[str, Any]:
-    """What was found as plain JSON values."""
-    held_out = found.held_out
-    return {
-        "measure": found.measure,
-        "queries": found.queries,
-        "current": fusion_to_json(found.current),
-        "best": fusion_to_json(found.best),
-        "worth_it": found.worth_it,
-        "why": found.why,
-        "held_out": {
-            "mean": held_out.mean,
-            "current_mean": held_out.other_mean,
-            "difference": held_out.difference,
-            "p": held_out.p_randomization,
-            "low": held_out.low,
-            "high": held_out.high,
-        },
-        "tried": [fusion_to_json(fusion) | {"mean": mean} for fusion, mean in found.tried],
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -18,16 +19,19 @@ from nearfield.api.quality_answers import (
     QueriesReportAnswer,
     RemovedAnswer,
     StoredAnswer,
+    TunedAnswer,
     evaluation_json,
     judgments_json,
     report_json,
+    tuned_json,
 )
-from nearfield.api.quality_bodies import EvaluateBody, EventBody, EventsBody, JudgmentsBody
+from nearfield.api.quality_bodies import EvaluateBody, EventBody, EventsBody, JudgedQueryBody, JudgmentsBody, TuneBody
 from nearfield.api.reading import JsonRoute, json_response
 from nearfield.api.routes.search import read_search
 from nearfield.api.state import Running
 from nearfield.domain.errors import InvalidRequest
 from nearfield.domain.events import Event, EventKind
+from nearfield.domain.fusion_json import fusion_to_json
 from nearfield.domain.judgments import JudgedQuery, JudgedSet, Judgment, JudgmentSource
 from nearfield.domain.queries import Search
 from nearfield.domain.spelling import unknown_name
@@ -53,9 +57,23 @@ async def evaluate(name: str, body: EvaluateBody, backend: Running) -> Response:
     settings = backend.settings
     ours = configuration(body.search, settings, "search")
     other = None if body.against is None else configuration(body.against, settings, "against")
-    judged = None if body.queries is None else _judged_set(body)
+    judged = None if body.queries is None else _judged_set(body.queries)
     found = await backend.quality.evaluate(name, judged, ours=ours, other=other)
     return await json_response(evaluation_json(found, body.show), large=True)
+
+
+@router.post("/v1/collections/{name}/tune", responses={200: {"model": TunedAnswer}})
+async def tune(name: str, body: TuneBody, backend: Running) -> Response:
+    """Learn on judged queries which fusion serves a collection best, by cross-validation; `apply` takes it.
+
+    A change that is not significant is never taken. The answer comes when every query was searched with each fusion.
+    """
+    judged = None if body.queries is None else _judged_set(body.queries)
+    found = await backend.quality.tune(name, judged)
+    applied = body.apply and found.worth_it
+    if applied:
+        await backend.catalog.configure(name, {"fusion": fusion_to_json(found.best)})
+    return await json_response(tuned_json(found) | {"applied": applied}, large=True)
 
 
 @router.get("/v1/collections/{name}/judgments", responses={200: {"model": JudgmentsAnswer}})
@@ -137,10 +155,10 @@ def configuration(options: dict[str, Any], settings: Settings, field: str) -> Se
     return read_search(body, settings)
 
 
-def _judged_set(body: EvaluateBody) -> JudgedSet:
+def _judged_set(queries: Sequence[JudgedQueryBody]) -> JudgedSet:
     seen: set[str] = set()
     judged = []
-    for place, one in enumerate(body.queries or ()):
+    for place, one in enumerate(queries):
         name = one.text if one.id is None else one.id
         if name in seen:
             raise InvalidRequest(f"query {name!r} is there twice; give each its own id", field=f"queries[{place}].id")
