@@ -169,6 +169,9 @@ def search(
     ] = None,
     group_by: Annotated[str | None, typer.Option(metavar="FIELD", help="Show the best hit of each value.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Tell what each stage did to each hit.")] = False,
+    highlight: Annotated[
+        bool, typer.Option("--highlight", help="Show the best passage, and which words matched.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for changes not yet indexed.")] = True,
     data: Data = None,
     json: Json = False,
@@ -181,7 +184,7 @@ def search(
     way = None if fusion is None else fusion_from_text(fusion)
     boosts = tuple(boost or ())
     asked = (name, query, where, limit, mode, exact, typos, wait, understand, way, rerank, diversity, boosts, rules)
-    shape = searching.Shape(tuple(sort or ()), tuple(facet or ()), group_by, explain)
+    shape = searching.Shape(tuple(sort or ()), tuple(facet or ()), group_by, explain, highlight)
     ask = searching.Ask(*asked, shape)
     searching.search(ask, data, Terminal(as_json=json))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from html import unescape
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -16,6 +17,7 @@ from nearfield.domain.errors import IndexLagging, InvalidRequest
 from nearfield.domain.facets import read_facets
 from nearfield.domain.filter_text import parse_text, to_text
 from nearfield.domain.filters import fields_of
+from nearfield.domain.highlights import Highlight
 from nearfield.domain.ordering import read_group_by, read_sort
 from nearfield.domain.queries import Search
 from nearfield.domain.reranking import Rerank
@@ -35,16 +37,18 @@ if TYPE_CHECKING:
 LOOK_AGAIN_S: Final = 2.0
 SHOWN_FIELDS: Final = 3
 SHOWN_CHARACTERS: Final = 120
+_PRE, _POST = "\ue000", "\ue001"
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How the answer is put: its order, what is counted, what is put together, and whether it is explained."""
+    """How the answer is put: its order, what is counted, what is put together, whether it is explained and marked."""
 
     sort: tuple[str, ...] = ()
     facets: tuple[str, ...] = ()
     group_by: str | None = None
     explain: bool = False
+    highlight: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ def search(ask: Ask, data: Path | None, terminal: Terminal) -> None:
         facets=read_facets(ask.shape.facets),
         group_by=read_group_by(ask.shape.group_by),
         explain=ask.shape.explain,
+        highlight=_marks(terminal) if ask.shape.highlight else None,
     )
     settings = existing_data(data)
 
@@ -102,6 +107,11 @@ def search(ask: Ask, data: Path | None, terminal: Terminal) -> None:
             _show(answer, spec, asked, terminal)
 
     run(settings, work)
+
+
+def _marks(terminal: Terminal) -> Highlight:
+    """Tags in JSON; what no document holds on the screen, where matches are printed bold."""
+    return Highlight() if terminal.as_json else Highlight(pre=_PRE, post=_POST)
 
 
 def _boost(text: str, place: int) -> object:
@@ -154,6 +164,8 @@ def _hit_json(hit: Hit) -> dict[str, Any]:
         told |= {"group": hit.group, "members": [_hit_json(one) for one in hit.members]}
     if hit.parts:
         told["explain"] = hit.parts
+    if hit.highlights is not None:
+        told["highlights"] = hit.highlights
     return told
 
 
@@ -172,6 +184,9 @@ def _show(answer: Answer, spec: CollectionSpec, asked: list[str], terminal: Term
                 numbers=("#", "score"),
             )
         )
+    for rank, hit in enumerate(answer.hits, 1):
+        if hit.highlights is not None:
+            terminal.show(_marked(f"{rank}. {unescape(hit.highlights.passage)}"))
     if answer.understood is not None:
         terminal.show(Text(printable(understood_line(answer.understood)), style="dim"))
     for counts in answer.facets:
@@ -179,6 +194,19 @@ def _show(answer: Answer, spec: CollectionSpec, asked: list[str], terminal: Term
         terminal.show(Text(printable(f"{counts.field}: {values}; of {counts.documents:,} documents")))
     for line in [*_explained(answer), *plan_lines(answer.plan, answer.took_ms)]:
         terminal.show(Text(printable(line), style="dim"))
+
+
+def _marked(passage: str) -> Text:
+    """A passage with its matches in bold, and in asterisks where there is no bold."""
+    line = Text()
+    for place, piece in enumerate(passage.split(_PRE)):
+        match, end, rest = piece.partition(_POST)
+        if place and end:
+            line.append(f"*{printable(match)}*", style="bold")
+            line.append(printable(rest))
+        else:
+            line.append(printable(piece))
+    return line
 
 
 def _short(value: object) -> str:

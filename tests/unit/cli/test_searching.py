@@ -115,6 +115,14 @@ def test_a_plan_is_told_in_words() -> None:
     ]
 
 
+def test_matches_are_shown(shop: Run) -> None:
+    hit = shop("search", "shop", "headphones", "--mode", "lexical", "--highlight", "--json").json["hits"][0]
+    assert "<em>" in hit["highlights"]["passage"].lower()
+    lines = shop("search", "shop", "headphones", "--mode", "lexical", "--highlight").out.splitlines()
+    marked = [line for line in lines if line.startswith("1. ")]
+    assert len(marked) == 1 and "*headphones*" in marked[0].lower()
+
+
 def test_an_answer_can_be_sorted_counted_grouped_and_explained(shop: Run) -> None:
     flags = ("--sort", "-price", "--facet", "brand", "--explain")
     answer = shop("search", "shop", "light", *flags, "--json").json
