@@ -18,7 +18,7 @@ from nearfield.engines.spec_file import compare_spec, spec_json
 from nearfield.protocols.engine import EngineCapabilities, IndexStats, check_spec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from nearfield.domain.addresses import EngineAddress
@@ -197,13 +197,26 @@ class ChromaIndex:
             body = {"query_embeddings": vector[None], "n_results": hits, "include": ["distances"], **_where(compiled)}
             return await self._call("searching", "query", body, self._read)
 
-        found = await _untied(limit, ask)
-        if len(found) == limit:
-            return found
+        hits, most = limit + _SPARE, limit + _MAX_TIES
+        while True:
+            keys, scores = await ask(hits)
+            if len(keys) < hits:
+                return await self._whole((keys, scores), compiled, vector, limit)
+            found = ranked(keys, scores, limit)
+            if hits == most or scores.min() < found.scores[-1]:
+                return found
+            hits = min(4 * hits, most)  # the last place is tied: keys are to decide
+
+    async def _whole(self, found: Found, compiled: Where, vector: Float32Array, limit: int) -> Matches:
+        """The best of what was found where it is all there is.
+
+        Chroma's graph leaves out rows that no other leads to, among equal vectors one in 200. Then all that pass, which
+        are few, are compared. Keys are looked at, not their number: another row may have been deleted meanwhile.
+        """
         passing = await self._passing(compiled)
-        if len(found) >= min(limit, len(passing)):
-            return found
-        here, stored = await self.vectors(passing)  # the graph gave up; there are so few that all are compared
+        if np.isin(passing, found[0]).all():
+            return ranked(*found, limit)
+        here, stored = await self.vectors(passing)
         return ranked(here, self._compared(stored, vector), limit)
 
     async def lexical(self, text: str, *, limit: int, where: Filter | None = None) -> Matches:
@@ -278,18 +291,6 @@ class ChromaIndex:
         if self._spec.settings.metric is Metric.EUCLIDEAN:
             return np.asarray(-np.linalg.norm(wide - vector, axis=1), np.float32)
         return np.asarray(wide @ vector, np.float32)
-
-
-async def _untied(limit: int, ask: Callable[[int], Awaitable[Found]]) -> Matches:
-    """Ask for a few more than wanted until the last place is not tied, so that keys decide."""
-    most = limit + _MAX_TIES
-    hits = limit + _SPARE
-    while True:
-        keys, scores = await ask(hits)
-        found = ranked(keys, scores, limit)
-        if len(keys) < hits or hits == most or scores.min() < found.scores[-1]:
-            return found
-        hits = min(4 * hits, most)
 
 
 def _nothing(_: Any) -> None:

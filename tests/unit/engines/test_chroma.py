@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -115,6 +116,32 @@ async def test_many_rows_and_two_prefixes(server: ChromaRun) -> None:
     await other.drop("books")
     await one.close()
     await other.close()
+
+
+async def test_a_row_that_the_graph_leaves_out_is_found(
+    watched: Watched, proxied: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = reached(proxied)
+    index = await engine.create(HNSW)
+    await bookshop.stock(index, stop=20)
+    real = index._read
+
+    def without_one(answer: Any) -> tuple[Any, Any]:
+        """As when the graph leads to all rows but one."""
+        keys, scores = real(answer)
+        return keys[keys != bookshop.keys()[6]], scores[keys != bookshop.keys()[6]]
+
+    monkeypatch.setattr(index, "_read", without_one)
+    query = bookshop.vectors()[6]
+    assert (await index.nearest(query, limit=20)).keys[0] == bookshop.keys()[6]
+    # a row deleted between the two questions: as many rows as were found, but others
+    watched.troubles = [Trouble("/get", times=1, delay_s=0.5)]
+    searching = asyncio.create_task(index.nearest(query, limit=20))
+    await asyncio.sleep(0.2)
+    await index.delete(bookshop.keys()[7:8])
+    assert sorted((await searching).keys.tolist()) == bookshop.keys()[[*range(7), *range(8, 20)]].tolist()
+    await engine.drop("books")
+    await engine.close()
 
 
 @pytest.mark.parametrize("metric", [Metric.DOT, Metric.EUCLIDEAN])
