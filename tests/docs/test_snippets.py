@@ -55,7 +55,9 @@ def test_the_snippets_of_a_page(page: Path, monkeypatch: pytest.MonkeyPatch, req
         mine.write_text(page.read_text(encoding="utf-8").replace(":5432", f":{port}"), encoding="utf-8")
         page = mine
     if page.name == "engine-qdrant.md":
-        port = request.getfixturevalue("qdrant_server").port
+        server = request.getfixturevalue("qdrant_server")
+        request.addfinalizer(server.reset)
+        port = server.port
         mine = Path(page.name)
         mine.write_text(page.read_text(encoding="utf-8").replace(":6333?", f":{port}?"), encoding="utf-8")
         page = mine

@@ -30,6 +30,7 @@ def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
     laboratory = Laboratory(engine_of(QdrantEngine, Path("laboratory"), server.address, QDRANT_KEY))
     yield laboratory
     laboratory.close()
+    server.reset()
 
 
 @settings(RELAXED, max_examples=25)

@@ -68,8 +68,16 @@ class QdrantProcess:
 
     def faults(self, *faults: dict[str, Any]) -> None:
         """What the next requests meet; none, to be well again."""
+        self._tell("/_faults", list(faults))
+
+    def reset(self) -> None:
+        """Well again, and empty: a collection takes some 100 MB, however few its rows."""
+        self._tell("/_faults", [])
+        self._tell("/_empty", [])
+
+    def _tell(self, path: str, body: list[Any]) -> None:
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/_faults", json.dumps(list(faults)).encode(), method="POST"
+            f"http://127.0.0.1:{self.port}{path}", json.dumps(body).encode(), method="POST"
         )
-        with urllib.request.urlopen(request, timeout=10):
+        with urllib.request.urlopen(request, timeout=60):
             pass

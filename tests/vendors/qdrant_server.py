@@ -5,6 +5,7 @@
 Prints the port it took. With a schema (Qdrant's published OpenAPI), every request and every answer is checked against
 it; what does not agree is answered 599 and fails the test that asked. `POST /_faults` takes a list of faults, each for
 the next `times` requests whose path ends in `path`: {"path", "times", "status", "headers", "delay_s", "body"}.
+`POST /_empty` drops every collection.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ class Service:
 
     def fault(self, request: Request) -> Json | None:
         """The fault that is due, if any; taken from the list."""
+        if request.path == "/_empty":
+            for name in self._collections.names():
+                self._collections.drop(name)
+            return {}
         with self._lock:
             if request.path == "/_faults":
                 self._faults = json.loads(request.body)

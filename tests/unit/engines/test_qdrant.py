@@ -53,7 +53,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def server(qdrant_server: QdrantProcess) -> Iterator[QdrantProcess]:
     yield qdrant_server
-    qdrant_server.faults()
+    qdrant_server.reset()
 
 
 @pytest.fixture
