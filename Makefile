@@ -1,6 +1,6 @@
 # Everything runs in a virtual environment inside the checkout; `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help demo weights test test-all check bench bench-relevance docs lock clean
+.PHONY: help demo weights test test-all test-servers check bench bench-relevance docs lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -35,8 +35,14 @@ weights: $(RUN_READY)
 test: $(READY) weights ## every test that takes seconds
 	$(BIN)/python -m pytest -n $(JOBS)
 
-test-all: $(READY) weights ## the heavy ones: crashes, large imports, real models
-	$(BIN)/python -m pytest -m heavy
+ALONE := tests/crash tests/unit/api
+
+test-all: $(READY) weights ## the heavy ones: crashes, large imports, real models, every engine's whole suite
+	$(BIN)/python -m pytest -m "heavy and not servers" $(ALONE)
+	$(BIN)/python -m pytest -m "heavy and not servers" -n $(JOBS) $(ALONE:%=--ignore=%)
+
+test-servers: $(READY) ## engines on servers that are built or fetched first: Weaviate with Go, OpenSearch with Maven
+	$(BIN)/python -m pytest -m servers
 
 check: $(READY) ## style, types, floors, docs
 	$(BIN)/ruff format --check .

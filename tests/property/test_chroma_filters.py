@@ -74,6 +74,7 @@ def laboratory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         laboratory.loop.close()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", [None, *NAMES])
 @settings(RELAXED, max_examples=12)
 @given(data=st.data())

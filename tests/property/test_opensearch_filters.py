@@ -126,7 +126,7 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]
 
 
 @pytest.mark.heavy
-@pytest.mark.network
+@pytest.mark.servers
 @settings(RELAXED, max_examples=60)
 @given(data=st.data())
 def test_filters_mean_the_same_on_a_server(laboratory: Laboratory, data: st.DataObject) -> None:
@@ -135,7 +135,7 @@ def test_filters_mean_the_same_on_a_server(laboratory: Laboratory, data: st.Data
 
 
 @pytest.mark.heavy
-@pytest.mark.network
+@pytest.mark.servers
 @pytest.mark.parametrize("name", NAMES)
 @settings(RELAXED, max_examples=10)
 @given(data=st.data())

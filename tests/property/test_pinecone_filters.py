@@ -30,6 +30,7 @@ def stored(row: Row) -> dict[str, object]:
     return as_doubles(record["metadata"])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", [None, *NAMES])
 @settings(RELAXED, max_examples=60)
 @given(data=st.data())

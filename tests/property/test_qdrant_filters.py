@@ -33,6 +33,7 @@ def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
     server.reset()
 
 
+@pytest.mark.heavy
 @settings(RELAXED, max_examples=25)
 @given(data=st.data())
 def test_filters_mean_the_same_in_qdrant(laboratory: Laboratory, data: st.DataObject) -> None:
@@ -40,6 +41,7 @@ def test_filters_mean_the_same_in_qdrant(laboratory: Laboratory, data: st.DataOb
     laboratory.try_out(table, asked, settled=data.draw(st.integers(0, len(table))), optimize=data.draw(st.booleans()))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", NAMES)
 @settings(RELAXED, max_examples=5)
 @given(data=st.data())

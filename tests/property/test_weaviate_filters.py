@@ -33,6 +33,7 @@ def test_filters_mean_the_same_on_the_server(laboratory: Laboratory, data: st.Da
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 @settings(RELAXED, max_examples=300)
 @given(data=st.data())
 def test_many_filters_mean_the_same_on_the_server(laboratory: Laboratory, data: st.DataObject) -> None:

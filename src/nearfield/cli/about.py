@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
 from rich.text import Text
@@ -29,19 +29,22 @@ def config(data: Path | None, terminal: Terminal) -> None:
         terminal.show(table(("setting", "value", "origin", "meaning"), rows))
 
 
+SHOWN: Final = ("kinds", "metrics", "lexical", "exact", "effort", "durable")
+"""The claims in the table; `--json` has all."""
+
+
 def engines(terminal: Terminal) -> None:
     """What each installed engine claims."""
     found = engine_capabilities()
     if terminal.as_json:
         terminal.give({"engines": {name: _as_json(claims) for name, claims in found.items()}})
         return
-    claims = {name: _as_json(one) for name, one in found.items()}
     shown = Table(box=None, header_style="bold", pad_edge=False)
-    shown.add_column("claim")
-    for name in claims:
-        shown.add_column(name)
-    for claim in next(iter(claims.values()), {}):
-        shown.add_row(Text(claim), *(Text(_claim(one[claim])) for one in claims.values()))
+    for head in ("engine", *SHOWN):
+        shown.add_column(head)
+    for name, one in found.items():
+        claims = _as_json(one)
+        shown.add_row(name, *(Text(_claim(claims[claim])) for claim in SHOWN))
     terminal.show(shown)
 
 
@@ -63,8 +66,6 @@ def _claim(value: object) -> str:
     match value:
         case bool():
             return "yes" if value else "no"
-        case dict():
-            return "; ".join(f"{kind}: {', '.join(known)}" for kind, known in value.items())
         case list():
             return ", ".join(value)
         case _:

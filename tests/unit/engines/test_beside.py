@@ -47,6 +47,7 @@ class Spoken(WithWords):
         await self._words.close()
 
 
+@pytest.mark.heavy
 class TestWithWords(EngineSuite):
     engine_type = Spoken  # type: ignore[assignment]
 

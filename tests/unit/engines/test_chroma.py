@@ -68,10 +68,12 @@ def reached(address: str, *, prefix: str = "p_", key: str | None = None) -> Chro
     return ChromaEngine.reach(EngineAddress.parse(address), prefix=prefix, key=key)
 
 
+@pytest.mark.heavy
 class TestChromaFolder(EngineSuite):
     engine_type = ChromaEngine
 
 
+@pytest.mark.heavy
 class TestChromaServer(EngineSuite):
     engine_type = ChromaEngine
 

@@ -37,6 +37,7 @@ class TestFaissEngine(EngineSuite):
     engine_type = FaissEngine
 
 
+@pytest.mark.heavy
 class TestFaissStructures(EngineSuite):
     """The same, with no row so few that all are compared: every search goes through a structure where there is one."""
 

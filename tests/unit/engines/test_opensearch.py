@@ -45,6 +45,7 @@ def stand_in(shared_schemas: Path) -> Iterator[tuple[OpenSearch, Watched, str]]:
         yield server, watched, url
 
 
+@pytest.mark.heavy
 class TestOpenSearchEngine(EngineSuite):
     engine_type = OpenSearchEngine
 

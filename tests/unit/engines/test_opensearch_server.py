@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.heavy, pytest.mark.network]
+pytestmark = [pytest.mark.heavy, pytest.mark.servers]
 
 
 @pytest.fixture(scope="module")

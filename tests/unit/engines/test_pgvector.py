@@ -46,6 +46,7 @@ MANY = IndexSpec("many", 8, IndexSettings(), {"title": FieldType.TEXT, "stock": 
 """Rows enough that an index is the cheaper way; one in 300 of them has the title `rare`."""
 
 
+@pytest.mark.heavy
 class TestPgvectorEngine(EngineSuite):
     engine_type = PgvectorEngine
 

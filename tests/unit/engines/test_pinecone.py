@@ -51,6 +51,7 @@ def stub(running: PineconeStub) -> Iterator[PineconeStub]:
     assert running.watched.wrong == []
 
 
+@pytest.mark.heavy
 class TestPineconeEngine(EngineSuite):
     engine_type = PineconeEngine
 

@@ -67,6 +67,7 @@ def reach(address: str, *, prefix: str = "test_", key: str | None = QDRANT_KEY) 
     return QdrantEngine.reach(EngineAddress.parse(address), prefix=prefix, key=key)
 
 
+@pytest.mark.heavy
 class TestQdrantEngine(EngineSuite):
     engine_type = QdrantEngine
 

@@ -37,6 +37,7 @@ class Watched(Reached):
         return cls(DoorEngine.at(folder))
 
 
+@pytest.mark.heavy
 class TestReached(EngineSuite):
     engine_type = Watched  # type: ignore[assignment]
 

@@ -54,6 +54,7 @@ class _OnTheServer:
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 class TestWeaviateEngine(_OnTheServer, EngineSuite):
     engine_type = WeaviateEngine
 
@@ -152,6 +153,7 @@ async def test_answers_too_large_for_one_query_come_in_parts(
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 async def test_product_codes_are_trained_by_optimize(engine: WeaviateEngine) -> None:
     settings = IndexSettings(kind=IndexKind.HNSW, quantization=Quantization.PRODUCT)
     index = await engine.create(spec_of(settings))
@@ -217,6 +219,7 @@ async def test_a_wrong_key_is_told_and_not_repeated(weaviate_node: Node) -> None
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 async def test_what_was_acknowledged_survives_a_kill_of_the_server(tmp_path: Path) -> None:
     with weaviate_nodes(tmp_path) as (alone,):
         engine = WeaviateEngine.reach(EngineAddress.parse(alone.address()), prefix="unit_")
