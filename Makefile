@@ -37,11 +37,11 @@ test: $(READY) weights ## every test that takes seconds
 
 ALONE := tests/crash tests/unit/api
 
-test-all: $(READY) weights ## the heavy ones: crashes, large imports, real models, every engine's whole suite
+test-all: $(READY) weights ## the heavy ones: crashes, large imports, real models
 	$(BIN)/python -m pytest -m "heavy and not servers" $(ALONE)
 	$(BIN)/python -m pytest -m "heavy and not servers" -n $(JOBS) $(ALONE:%=--ignore=%)
 
-test-servers: $(READY) ## engines on servers that are built or fetched first: Weaviate with Go, OpenSearch with Maven
+test-servers: $(READY) ## the whole suites of engines beside `exact` and `local`; builds Weaviate with Go, fetches OpenSearch with Maven
 	$(BIN)/python -m pytest -m servers
 
 check: $(READY) ## style, types, floors, docs

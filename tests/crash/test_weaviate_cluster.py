@@ -91,6 +91,7 @@ def reach(node: Node) -> WeaviateEngine:
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 @pytest.mark.parametrize("struck", [1, 2])
 async def test_a_node_is_killed_and_no_acknowledged_write_is_lost(cluster: list[Node], struck: int) -> None:
     engine = reach(cluster[0])

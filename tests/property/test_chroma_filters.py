@@ -75,6 +75,7 @@ def laboratory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 @pytest.mark.parametrize("name", [None, *NAMES])
 @settings(RELAXED, max_examples=12)
 @given(data=st.data())

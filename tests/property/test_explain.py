@@ -171,6 +171,7 @@ def questions(draw: st.DrawFn, reranker: str) -> Search:
     )
 
 
+@pytest.mark.heavy
 @settings(RELAXED, max_examples=30)
 @given(data=st.data())
 def test_with_every_stage_the_parts_add_up_on_every_page(

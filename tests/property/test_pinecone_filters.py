@@ -31,6 +31,7 @@ def stored(row: Row) -> dict[str, object]:
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 @pytest.mark.parametrize("name", [None, *NAMES])
 @settings(RELAXED, max_examples=60)
 @given(data=st.data())

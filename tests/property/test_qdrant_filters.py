@@ -34,6 +34,7 @@ def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 @settings(RELAXED, max_examples=25)
 @given(data=st.data())
 def test_filters_mean_the_same_in_qdrant(laboratory: Laboratory, data: st.DataObject) -> None:
@@ -42,6 +43,7 @@ def test_filters_mean_the_same_in_qdrant(laboratory: Laboratory, data: st.DataOb
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 @pytest.mark.parametrize("name", NAMES)
 @settings(RELAXED, max_examples=5)
 @given(data=st.data())

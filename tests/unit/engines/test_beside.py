@@ -48,6 +48,7 @@ class Spoken(WithWords):
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 class TestWithWords(EngineSuite):
     engine_type = Spoken  # type: ignore[assignment]
 

@@ -69,11 +69,13 @@ def reached(address: str, *, prefix: str = "p_", key: str | None = None) -> Chro
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 class TestChromaFolder(EngineSuite):
     engine_type = ChromaEngine
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 class TestChromaServer(EngineSuite):
     engine_type = ChromaEngine
 

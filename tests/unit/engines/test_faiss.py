@@ -38,6 +38,7 @@ class TestFaissEngine(EngineSuite):
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 class TestFaissStructures(EngineSuite):
     """The same, with no row so few that all are compared: every search goes through a structure where there is one."""
 

@@ -46,6 +46,7 @@ def stand_in(shared_schemas: Path) -> Iterator[tuple[OpenSearch, Watched, str]]:
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 class TestOpenSearchEngine(EngineSuite):
     engine_type = OpenSearchEngine
 

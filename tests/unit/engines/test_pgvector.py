@@ -47,6 +47,7 @@ MANY = IndexSpec("many", 8, IndexSettings(), {"title": FieldType.TEXT, "stock": 
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 class TestPgvectorEngine(EngineSuite):
     engine_type = PgvectorEngine
 

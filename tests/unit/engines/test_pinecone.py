@@ -52,6 +52,7 @@ def stub(running: PineconeStub) -> Iterator[PineconeStub]:
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 class TestPineconeEngine(EngineSuite):
     engine_type = PineconeEngine
 

@@ -68,6 +68,7 @@ def reach(address: str, *, prefix: str = "test_", key: str | None = QDRANT_KEY) 
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 class TestQdrantEngine(EngineSuite):
     engine_type = QdrantEngine
 

@@ -38,6 +38,7 @@ class Watched(Reached):
 
 
 @pytest.mark.heavy
+@pytest.mark.servers
 class TestReached(EngineSuite):
     engine_type = Watched  # type: ignore[assignment]
 
