@@ -86,8 +86,8 @@ class Calls:
                     raise
                 except Exception as exc:
                     meant = self._read(exc)
-                    if isinstance(meant, NearfieldError):
-                        self._failures = 0
+                    if isinstance(meant, NearfieldError):  # an answer all the same
+                        self._failures, self._down_until = 0, 0.0
                         raise meant from exc
                     fault = meant
                 if fault is None:

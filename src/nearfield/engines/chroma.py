@@ -13,7 +13,7 @@ from nearfield.domain.schema import IndexKind, Metric
 from nearfield.engines.chroma_embedded import ChromaFolder
 from nearfield.engines.chroma_filters import CLAIMED, compile_filter, metadata_of
 from nearfield.engines.chroma_rest import ChromaServer
-from nearfield.engines.ranking import admit_limit, admit_rows, admit_vectors, no_matches, ranked
+from nearfield.engines.ranking import admit_limit, admit_rows, admit_vectors, no_matches, ranked, refuses
 from nearfield.engines.spec_file import compare_spec, spec_json
 from nearfield.protocols.engine import EngineCapabilities, IndexStats, check_spec
 
@@ -150,11 +150,7 @@ class ChromaIndex:
         return self._spec
 
     def unsupported(self, where: Filter) -> bool:
-        try:
-            compile_filter(where, self._spec.fields)
-        except UnsupportedByEngine:
-            return True
-        return False
+        return refuses(compile_filter, where, self._spec.fields)
 
     async def upsert(self, keys: Int64Array, vectors: Float32Array, rows: Sequence[Row], texts: Sequence[str]) -> None:
         vectors = admit_vectors(vectors, self._spec.dimension, self._spec.settings.metric)

@@ -12,7 +12,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
-from nearfield.domain.errors import DiskFull, EngineUnavailable, IndexDamaged, NearfieldError, UnsupportedByEngine
+from nearfield.domain.errors import DiskFull, EngineUnavailable, IndexDamaged, NearfieldError
 from nearfield.engines.durable import disk_errors, sync_folder, tree_bytes
 from nearfield.engines.local_files import LocalFiles
 from nearfield.engines.local_filters import compile_filter
@@ -26,7 +26,7 @@ from nearfield.engines.local_schema import (
 )
 from nearfield.engines.local_search import Searcher
 from nearfield.engines.local_tally import Tally
-from nearfield.engines.ranking import admit_limit, admit_rows, admit_vectors, no_matches
+from nearfield.engines.ranking import admit_limit, admit_rows, admit_vectors, no_matches, refuses
 from nearfield.engines.spec_file import check_stored_spec, remove_index, write_spec
 from nearfield.engines.threads import CallsUnderWay, Threads, in_thread
 from nearfield.protocols.engine import EngineCapabilities, IndexStats, check_spec
@@ -114,11 +114,7 @@ class LocalIndex:
         return self._spec
 
     def unsupported(self, where: Filter) -> bool:
-        try:
-            compile_filter(where, self._spec.fields)
-        except UnsupportedByEngine:
-            return True
-        return False
+        return refuses(compile_filter, where, self._spec.fields)
 
     async def upsert(self, keys: Int64Array, vectors: Float32Array, rows: Sequence[Row], texts: Sequence[str]) -> None:
         vectors = admit_vectors(vectors, self._spec.dimension, self._spec.settings.metric)

@@ -28,7 +28,7 @@ from nearfield.engines.opensearch_schema import (
     index_name,
 )
 from nearfield.engines.opensearch_search import Searcher
-from nearfield.engines.ranking import admit_limit, admit_rows, admit_vectors
+from nearfield.engines.ranking import admit_limit, admit_rows, admit_vectors, refuses
 from nearfield.engines.spec_file import compare_spec
 from nearfield.protocols.engine import EngineCapabilities, IndexStats, check_spec
 
@@ -135,11 +135,7 @@ class OpenSearchIndex:
         return self._spec
 
     def unsupported(self, where: Filter) -> bool:
-        try:
-            compile_filter(where, self._spec.fields)
-        except UnsupportedByEngine:
-            return True
-        return False
+        return refuses(compile_filter, where, self._spec.fields)
 
     async def upsert(self, keys: Int64Array, vectors: Float32Array, rows: Sequence[Row], texts: Sequence[str]) -> None:
         vectors = admit_vectors(vectors, self._spec.dimension, self._spec.settings.metric)

@@ -20,7 +20,7 @@ from nearfield.engines.pinecone_filters import compile_filter, metadata_of
 from nearfield.engines.pinecone_namespace import MAX_HITS, Namespace, Record
 from nearfield.engines.pinecone_project import Place, Project, namespace_of
 from nearfield.engines.pinecone_rest import Rest
-from nearfield.engines.ranking import EVERY_FILTER, admit_limit, admit_rows, admit_vectors, no_matches, ranked
+from nearfield.engines.ranking import EVERY_FILTER, admit_limit, admit_rows, admit_vectors, no_matches, ranked, refuses
 from nearfield.protocols.engine import EngineCapabilities, IndexStats, check_spec, unclaimed
 
 if TYPE_CHECKING:
@@ -145,13 +145,7 @@ class PineconeIndex:
         return self._spec
 
     def unsupported(self, where: Filter) -> bool:
-        if unclaimed(_CAPABILITIES, where):
-            return True
-        try:
-            compile_filter(where, self._spec.fields)
-        except UnsupportedByEngine:
-            return True
-        return False
+        return unclaimed(_CAPABILITIES, where) or refuses(compile_filter, where, self._spec.fields)
 
     async def upsert(self, keys: Int64Array, vectors: Float32Array, rows: Sequence[Row], texts: Sequence[str]) -> None:
         """See `VectorIndex`. Raises UnsupportedByEngine, naming the field, for a row of more than 40 KB of values."""

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from nearfield.domain.errors import EngineUnavailable, InvalidSetting
 from nearfield.domain.schema import Metric
-from nearfield.engines.pinecone_rest import Garbage
+from nearfield.engines.http import Garbage
 from nearfield.engines.spec_file import spec_json
 
 if TYPE_CHECKING:

@@ -6,25 +6,19 @@ of gRPC for ten requests, and it hides the headers that tell when a write can be
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 
-from nearfield.domain.errors import IndexMissing, NearfieldError
-from nearfield.engines.calls import Calls, Fault, retry_after_s
+from nearfield.engines.http import SAID, Garbage, HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    import httpx2
-
 T = TypeVar("T")
 
 VERSION: Final = "2026-04"
-_PASSING: Final = frozenset({408, 425, 429})
-_SAID: Final = 300  # characters of the server's own words that go into an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +35,7 @@ class Reply:
     indexed: int | None = None
 
 
-class _Refused(Exception):
-    """An answer that was not expected."""
-
-    def __init__(self, status: int, said: str, wait_s: float | None) -> None:
-        super().__init__(f"HTTP {status}: {said}")
-        self.status, self.wait_s = status, wait_s
-
-
-class Garbage(Exception):
-    """An answer that is not what the description promises."""
-
-
-class Unfinished(Exception):
+class Unfinished(Garbage):
     """An answer that says that a part of what was asked was not done."""
 
 
@@ -62,10 +44,17 @@ class Rest:
 
     def __init__(self, url: str, key: str, *, timeout_s: float = 10.0) -> None:
         """url: of the control plane. timeout_s: of one try."""
-        self._url, self._key = url, key
-        self._scheme = url.partition("://")[0]
-        self._client: httpx2.AsyncClient | None = None
-        self._calls = Calls("pinecone", self._meaning, timeout_s=timeout_s)
+        self._url, self._scheme = url, url.partition("://")[0]
+        headers = {
+            "Api-Key": key,
+            "X-Pinecone-Api-Version": VERSION,
+            "Content-Type": "application/json",
+            "User-Agent": "nearfield",
+        }
+        wrong_key = 'check the key given as NEARFIELD_ENGINE_KEYS=\'{"pinecone": "..."}\' and what it may do'
+        self._server = HttpServer(
+            "pinecone", headers, key=key, wrong_key=wrong_key, message=_message, timeout_s=timeout_s
+        )
 
     def data_plane(self, host: object) -> str:
         """The URL of an index's host, which the control plane names without a scheme: it is spoken to as that is."""
@@ -101,25 +90,19 @@ class Rest:
                 return read(reply)
             except (KeyError, TypeError, ValueError, AttributeError) as exc:
                 raise Garbage(
-                    f"an answer that makes no sense ({type(exc).__name__}): {str(reply.body)[:_SAID]}"
+                    f"an answer that makes no sense ({type(exc).__name__}): {str(reply.body)[:SAID]}"
                 ) from exc
 
-        return await self._calls.run(doing, once, timeout_s=timeout_s)
+        return await self._server.calls.run(doing, once, timeout_s=timeout_s)
 
     async def close(self) -> None:
         """Close the connections; they are opened again when next needed."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        await self._server.close()
 
     async def _send(
         self, method: str, url: str, content: bytes | None, params: Mapping[str, Any] | None, expected: Collection[int]
     ) -> Reply:
-        client = await self._connected()
-        answer = await client.request(method, url, content=content, params=params)
-        if not answer.is_success and answer.status_code not in expected:
-            said = _message(answer.content).replace(self._key, "***")
-            raise _Refused(answer.status_code, said, retry_after_s(answer.headers.get("retry-after")))
+        answer = await self._server.send(method, url, content, params=params, expected=expected)
         try:
             body = orjson.loads(answer.content) if answer.is_success and answer.content else {}
         except ValueError as exc:
@@ -130,42 +113,6 @@ class Rest:
         written, indexed = (int(number) if number.isdecimal() else None for number in numbers)
         return Reply(answer.status_code, body, written, indexed)
 
-    async def _connected(self) -> httpx2.AsyncClient:
-        if self._client is None:
-            import httpx2  # noqa: PLC0415
-
-            headers = {
-                "Api-Key": self._key,
-                "X-Pinecone-Api-Version": VERSION,
-                "Content-Type": "application/json",
-                "User-Agent": "nearfield",
-            }
-            # certificates are read from disk; `Calls` keeps the time
-            made = await asyncio.to_thread(httpx2.AsyncClient, headers=headers, timeout=None)
-            if self._client is None:
-                self._client = made
-            else:
-                await made.aclose()
-        return self._client
-
-    def _meaning(self, exc: Exception) -> Fault | NearfieldError:
-        import httpx2  # noqa: PLC0415
-
-        match exc:
-            case _Refused(status=404):
-                return IndexMissing(f"engine pinecone: {exc}; it has to be rebuilt from the store")
-            case _Refused(status=401 | 403):
-                fix = 'check the key given as NEARFIELD_ENGINE_KEYS=\'{"pinecone": "..."}\' and what it may do'
-                return Fault(f"{exc}; {fix}", passing=False)
-            case _Refused(status=status):
-                return Fault(str(exc), passing=status in _PASSING or status >= 500, wait_s=exc.wait_s)
-            case Unfinished() | Garbage():
-                return Fault(str(exc), passing=True)
-            case httpx2.HTTPError() | httpx2.InvalidURL():
-                lasting = isinstance(exc, httpx2.InvalidURL | httpx2.UnsupportedProtocol)
-                return Fault(f"{type(exc).__name__}: {exc}", passing=not lasting)
-        raise exc
-
 
 def _message(content: bytes) -> str:
     """The server's own words, from either plane's way to say them."""
@@ -175,4 +122,4 @@ def _message(content: bytes) -> str:
         said = told["message"] if isinstance(told, dict) else told
     except (ValueError, KeyError):
         said = content.decode(errors="replace")
-    return str(said).strip()[:_SAID]
+    return str(said).strip()[:SAID]

@@ -15,7 +15,7 @@ from nearfield.engines.qdrant_faults import NotYet
 from nearfield.engines.qdrant_filters import compile_filter
 from nearfield.engines.qdrant_schema import DENSE, WORDS, point_batches, sdk, search_params, sparse
 from nearfield.engines.qdrant_words import Words, of_query
-from nearfield.engines.ranking import admit_limit, admit_rows, admit_vectors, no_matches, ranked
+from nearfield.engines.ranking import admit_limit, admit_rows, admit_vectors, no_matches, ranked, refuses
 from nearfield.protocols.engine import IndexStats
 
 if TYPE_CHECKING:
@@ -57,11 +57,7 @@ class QdrantIndex:
         return self._spec
 
     def unsupported(self, where: Filter) -> bool:
-        try:
-            compile_filter(where, self._spec.fields)
-        except UnsupportedByEngine:
-            return True
-        return False
+        return refuses(compile_filter, where, self._spec.fields)
 
     async def upsert(self, keys: Int64Array, vectors: Float32Array, rows: Sequence[Row], texts: Sequence[str]) -> None:
         vectors = admit_vectors(vectors, self._spec.dimension, self._spec.settings.metric)

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from nearfield.domain import filters
-from nearfield.domain.errors import DimensionMismatch, InvalidVector
+from nearfield.domain.errors import DimensionMismatch, InvalidVector, UnsupportedByEngine
 from nearfield.domain.hits import Matches
 from nearfield.domain.schema import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from nearfield.domain.documents import Float32Array, Int64Array
     from nearfield.domain.filters import Filter, Row
+    from nearfield.domain.schema import FieldType
 
 EVERY_FILTER: Final[frozenset[type[Filter]]] = frozenset(
     {
@@ -57,6 +58,17 @@ def admit_vectors(vectors: Float32Array, dimension: int, metric: Metric) -> Floa
         if np.abs(lengths - 1).max() > LENGTH_TOLERANCE:
             raise InvalidVector("cosine needs vectors of unit length; pass them through check_vectors", field="vector")
     return given
+
+
+def refuses(
+    compiler: Callable[[Filter, Mapping[str, FieldType]], object], where: Filter, fields: Mapping[str, FieldType]
+) -> bool:
+    """Whether an engine's compiler of filters cannot say one."""
+    try:
+        compiler(where, fields)
+    except UnsupportedByEngine:
+        return True
+    return False
 
 
 def admit_limit(limit: int) -> None:

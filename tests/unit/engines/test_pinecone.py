@@ -274,7 +274,7 @@ async def test_a_connection_that_breaks_is_made_again(stub: PineconeStub, books:
 async def test_a_server_that_is_slow_is_not_waited_for(
     stub: PineconeStub, books: PineconeIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(books._records._rest._calls, "_timeout_s", 0.2)
+    monkeypatch.setattr(books._records._rest._server.calls, "_timeout_s", 0.2)
     trouble(stub, Trouble("/query", delay_s=0.5))
     with pytest.raises(EngineUnavailable, match=r"searching: no answer within 0\.2 s"):
         await books.nearest(QUERY, limit=3)
