@@ -72,8 +72,9 @@ def identifiers(text: str) -> Iterator[str]:
     digit and an inner `-`, `.` or `_`, or two parts of letters one of which is short. Numbers with a decimal point
     ("3.5mm") are quantities and do not.
     """
-    for found in COMPOUND.finditer(fold(text)):
-        token = found[0]
+    for token in COMPOUND.findall(fold(text)):
+        if token.isalpha():  # most are, and asking a function costs more than the rest
+            continue
         if _is_identifier(token) and SHORTEST_IDENTIFIER <= len(joined := join(token)) <= LONGEST_IDENTIFIER:
             yield joined
 
@@ -92,8 +93,6 @@ _NO_SEPARATORS: Final = str.maketrans("", "", "-._")
 
 
 def _is_identifier(token: str) -> bool:
-    if token.isalpha():  # most are: a third of the time
-        return False
     if _MIXED.match(token):
         return True
     parts = re.split(r"[-._]", token)
