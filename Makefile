@@ -1,6 +1,6 @@
 # Everything runs in a virtual environment inside the checkout; `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help demo weights test test-all test-servers check bench bench-relevance docs lock clean
+.PHONY: help demo weights test test-all test-servers check bench bench-quick bench-relevance docs lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -54,8 +54,11 @@ check: $(READY) ## style, types, floors, docs
 docs: $(READY) ## write the generated pages of docs/reference
 	$(BIN)/python -m docs.generate
 
-bench: $(READY) ## measure import, search and engine beside their bare parts
+bench: $(READY) ## measure all, beside bare parts and other programs: 35 minutes, and some GB for those programs
 	$(BIN)/python -m benchmarks
+
+bench-quick: $(READY) weights ## measure search and import beside their floors, and compare with benchmarks/recorded.json
+	-$(BIN)/python -m benchmarks.quick
 
 bench-relevance: $(READY) ## measure the ranking on every judged set of ../shared/data
 	$(BIN)/python -m benchmarks.relevance

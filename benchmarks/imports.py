@@ -27,8 +27,8 @@ def run(*, rows: int, rounds: int) -> Section:
     bare, imported, ratios = [], [], []
     for turn in range(rounds):
         documents = listings(per_round, skip=turn * per_round)
-        bare.append(per_round / _embed(documents))
-        imported.append(per_round / _import(documents))
+        bare.append(per_round / embed(documents))
+        imported.append(per_round / take_in(documents))
         ratios.append(imported[-1] / bare[-1])
     return Section(
         name="imports",
@@ -54,9 +54,9 @@ def whole(*, rows: int, rounds: int) -> Section:
     rounds: of no meaning here; a round would take a quarter of an hour.
     """
     documents = listings(rows)
-    before = _embed(documents[: rows // 2])
-    imported = _import(documents)
-    after = _embed(documents[rows // 2 :])
+    before = embed(documents[: rows // 2])
+    imported = take_in(documents)
+    after = embed(documents[rows // 2 :])
     return Section(
         name="imports-whole",
         title="A whole import beside the bare embedder",
@@ -75,12 +75,12 @@ def whole(*, rows: int, rounds: int) -> Section:
     )
 
 
-def _embed(documents: list[dict[str, object]]) -> float:
+def embed(documents: list[dict[str, object]]) -> float:
     """Seconds to embed the documents' texts, the model being warm."""
     template = Template(EMBED)
     texts = [template.render(document) for document in documents]
 
-    async def embed() -> float:
+    async def measured() -> float:
         embedder = build_embedder("all-MiniLM-L6-v2", load_settings())
         await embedder.warm()
         started = time.perf_counter()
@@ -89,17 +89,17 @@ def _embed(documents: list[dict[str, object]]) -> float:
         await embedder.close()
         return seconds
 
-    return asyncio.run(embed())
+    return asyncio.run(measured())
 
 
-def _import(documents: list[dict[str, object]]) -> float:
+def take_in(documents: list[dict[str, object]]) -> float:
     """Seconds to import the documents, the model being warm."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "listings.jsonl.gz"
         with gzip.open(file, "wb", compresslevel=1) as out:
             out.writelines(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE) for document in documents)
 
-        async def take_in() -> float:
+        async def measured() -> float:
             backend = await open_backend(load_settings(data_dir=Path(folder) / "data"))
             await backend.warm()
             body = backend.with_defaults({"embed": EMBED, "fields": FIELDS})
@@ -110,4 +110,4 @@ def _import(documents: list[dict[str, object]]) -> float:
             await backend.close()
             return seconds
 
-        return asyncio.run(take_in())
+        return asyncio.run(measured())

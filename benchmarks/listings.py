@@ -32,12 +32,16 @@ def listings(rows: int, *, skip: int = 0) -> list[dict[str, Any]]:
 
 
 def queries(count: int) -> list[str]:
-    """Distinct queries in shoppers' words: titles of listings from the far end of the file, cut to five words."""
+    """Distinct queries in shoppers' words: titles of listings from the far end of the file, cut to five words.
+
+    Titles of the other listings follow when those are not enough, then what longer titles hold after their second word.
+    """
     seen: dict[str, None] = {}
-    for document in listings(40_000, skip=60_000):
-        words = document["title"].lower().split()
-        if 2 <= len(words) <= 8:
-            seen.setdefault(" ".join(words[:5]))
-        if len(seen) == count:
-            break
-    return list(seen)
+    for skip, rows, first in ((60_000, 40_000, 0), (0, 60_000, 0), (0, 100_000, 2)):
+        for document in listings(rows, skip=skip):
+            words = document["title"].lower().split()
+            if 2 <= len(words) - first <= 8:
+                seen.setdefault(" ".join(words[first : first + 5]))
+            if len(seen) == count:
+                return list(seen)
+    raise SystemExit(f"{count} distinct queries were asked for and the listings give {len(seen)}")

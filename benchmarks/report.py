@@ -53,16 +53,18 @@ def _render(section: Section) -> str:
     table_text = "\n".join(table)
     return (
         f"## {section.title}\n\n{section.lead}\n\n{table_text}\n\n"
-        f"`{section.command}` at commit {_commit()}; {_machine()}.\n"
+        f"`{section.command}` at commit {commit()}; {machine()}.\n"
     )
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit checked out, short."""
     run = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     return run.stdout.strip() or "unknown"
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Cores, processor, system and Python, as figures are told to hold for."""
     model = "unknown processor"
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
