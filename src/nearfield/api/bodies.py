@@ -62,14 +62,13 @@ FUSION_TOLD = "How a hybrid search puts meaning and words together."
 
 
 Understand = Annotated[
-    bool | dict[str, bool] | None,
+    bool | Annotated[dict[str, bool], Field(max_length=16)] | None,
     Field(
         description=(
             "Whether constraints are read from the query, or which kinds are not: price, rating, number, quantity, "
             "date, brand, category, value, flag, sort. All of them in a hybrid search when absent."
         ),
         examples=[{"brand": False}],
-        max_length=16,
     ),
 ]
 
