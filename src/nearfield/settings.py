@@ -88,7 +88,11 @@ class Settings(BaseSettings):
 
     index_batch: PositiveInt = Field(1_024, description="Changes applied to an index between two watermarks.")
     build_share: float = Field(
-        0.5, gt=0, le=1, description="Share of the time an index beside the live one may work while it is filled."
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of the time an index beside the live one may work while it is filled; more where "
+        "writes would outrun it.",
     )
     optimize_after: PositiveInt = Field(
         20_000, description="Unindexed rows, at least, before an index is optimised in the background."

@@ -46,6 +46,7 @@ READ_DOCUMENTS = 256  # documents read and split at a time
 MAX_CHARACTERS = 8_000_000  # of text in one batch, reached or not by the last documents read: memory, not speed
 BATCHES_UNDER_WAY = 2
 THROTTLED_BATCH = 256  # changes: the pauses of an indexer that leaves room to others come often
+MOST_HASTE = 8  # times less room than asked, where the log grows as fast as it is applied
 FLUSH_EVERY_S = 5.0  # 0.2 s of work each; what a crash has to apply again, from cached vectors
 QUIET_FLUSH_S = 0.2
 QUIET_UPKEEP_S = 1.0
@@ -84,13 +85,14 @@ class Indexer:
         optimize_after: int,
         share: float = 1.0,
     ) -> None:
-        """share: of the time this indexer works while it has much to apply, 0 to 1; the rest is left to others."""
+        """share: of the time this indexer works while it has much to apply, 0 to 1; the rest is left to others, or less
+        of it where that would never end."""
         self.progress = Progress(generation.applied_seq)
         self._store, self._collection, self._generation = store, collection, generation
         self._index, self._embedding = index, embedding
         self._chunker = Chunker(embedder)
         self._brings_vectors = collection.spec.brings_vectors
-        self._batch, self._optimize_after, self._share = batch, optimize_after, share
+        self._batch, self._optimize_after, self._share, self._haste = batch, optimize_after, share, 1
         self._durable_seq = generation.applied_seq
         self._flushed_at = time.monotonic()
         self._spans: dict[int, int] = {}
@@ -235,12 +237,13 @@ class Indexer:
                         preparing = asyncio.create_task(self._prepare(read_seq))
                     before = under_way[-1] if under_way else None
                     under_way.append(asyncio.create_task(self._carry(batch, before)))
-                began = time.monotonic()
+                began, behind = time.monotonic(), self.progress.latest - self.progress.applied
                 while len(under_way) > (0 if batch is None or throttled else BATCHES_UNDER_WAY):
                     await under_way[0]
                     under_way.popleft()
                 if throttled and batch is not None:
-                    await asyncio.sleep((time.monotonic() - began) * (1 / self._share - 1))
+                    await asyncio.sleep((time.monotonic() - began) * (1 / self._share - 1) / self._haste)
+                    self._hasten(behind)
         except Exception:
             if under_way:  # what is embedded goes in, whatever became of a batch behind it
                 await asyncio.wait(under_way)
@@ -248,6 +251,12 @@ class Indexer:
         finally:
             for task in (preparing, *reversed(under_way)):
                 await stop(task)
+
+    def _hasten(self, before: int) -> None:
+        """Leave less room to others while no fewer changes are behind than `before`, and more again once they are."""
+        behind = self.progress.latest - self.progress.applied
+        stuck = behind > THROTTLED_BATCH and behind >= before
+        self._haste = min(MOST_HASTE, 2 * self._haste) if stuck else max(1, self._haste // 2)
 
     async def _carry(self, batch: _Batch, before: asyncio.Task[None] | None) -> None:
         """Embed a batch, then apply it once the one before it is applied; not at all where that failed."""
@@ -279,7 +288,7 @@ class Indexer:
     # -- one batch -----------------------------------------------------------------------------------------------
     async def _prepare(self, after: int) -> _Batch | None:
         """The next changes and their documents as they are now; fewer than `batch` when the texts are long."""
-        limit = self._batch if self._share >= 1 else min(self._batch, THROTTLED_BATCH)
+        limit = self._batch if self._share >= 1 else min(self._batch, THROTTLED_BATCH * self._haste)
         changes = await self._store.changes(self._collection, after=after, limit=limit)
         if not changes:
             # the log's last changes may be compacted away: deletes, which an index built anew has nothing to do for

@@ -406,3 +406,18 @@ async def test_closing_just_after_a_write_ends(tmp_path: Path) -> None:
         (await rig.live()).indexer.notify(0)
         async with asyncio.timeout(10):
             await rig.close()
+
+
+async def test_a_fill_that_the_writes_outrun_leaves_less_room_to_others(rig: Rig) -> None:
+    await rig.put(*numbered(3))
+    await rig.documents.wait("books")
+    indexer = (await rig.live()).indexer
+    applied = indexer.progress.applied
+    indexer.progress.latest = applied + 10 * module.THROTTLED_BATCH
+    for haste in (2, 4, 8, 8):
+        indexer._hasten(before=10 * module.THROTTLED_BATCH)  # as many are behind as there were
+        assert indexer._haste == haste
+    indexer.progress.latest = applied + 5
+    for haste in (4, 2, 1, 1):
+        indexer._hasten(before=600)
+        assert indexer._haste == haste
