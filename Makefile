@@ -1,6 +1,6 @@
 # Everything runs in a virtual environment inside the checkout; `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help demo weights test test-all test-servers check bench bench-quick bench-relevance docs lock clean
+.PHONY: help demo weights test test-all test-servers record check bench bench-quick bench-relevance docs lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -42,7 +42,10 @@ test-all: $(READY) weights ## the heavy ones: crashes, large imports, real model
 	$(BIN)/python -m pytest -m "heavy and not servers" -n $(JOBS) $(ALONE:%=--ignore=%)
 
 test-servers: $(READY) ## the whole suites of engines beside `exact` and `local`; builds Weaviate with Go, fetches OpenSearch with Maven
-	$(BIN)/python -m pytest -m servers
+	$(BIN)/python -m pytest -m servers --record-engines
+
+record: $(READY) ## run every engine's conformance suite and write docs/engines_runs.json
+	$(BIN)/python -m pytest --record-engines -m "" tests/unit/engines
 
 check: $(READY) ## style, types, floors, docs
 	$(BIN)/ruff format --check .

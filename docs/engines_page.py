@@ -1,37 +1,45 @@
-"""The page of all engines: what each claims, and what that was tested against. Written by generate.py.
+"""The page of all engines: what each claims, and which run of the suite against what shows it. Written by generate.py.
 
-Read from the entry points this project declares and from the classes behind them; no vendor's library is imported.
+Read from the entry points this project declares, from the classes behind them, and from the record of runs; no vendor's
+library is imported.
 """
 
 from __future__ import annotations
 
-import inspect
-import re
 import tomllib
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nearfield.domain import filters
+from docs.engine_runs import Run, letters, recorded
 from nearfield.domain.schema import Quantization
+from nearfield.testing.engine_claims import FILTERS, Statement, statements
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from nearfield.protocols.engine import EngineCapabilities
 
 PROJECT = Path(__file__).parents[1]
 GROUP = "nearfield.engines"
-NODES = [
-    node
-    for node in vars(filters).values()
-    if isinstance(node, type) and issubclass(node, filters.Filter) and node is not filters.Filter
-]
-
 HEADER = """# Engines
 
 Where the vectors of a collection live. Start with `local` and move when there is a reason ([moves](howto/moves.md));
 the program, the API and the answers stay the same. Every claim below is a promise that the conformance suite tests
 both ways: what is claimed works, and what is not claimed is refused. [The same by capability](reference/engines.md).
 
+"""
+
+TESTED = """## Tested against
+
+From the record of real runs, [engines_runs.json](engines_runs.json), in which servers were asked for their version.
+`make record` runs every suite and writes it; `make check` fails where a claim has no test on record that passed, or
+where the suite or the claims have changed since.
+"""
+
+SHOWN = """## Which run shows what
+
+The letters are those of the runs above. *refused*: the engine does not claim it, and a run shows that it says so.
 """
 
 INSTEAD = """
@@ -52,10 +60,10 @@ The plan of each answer (`plan` in HTTP, `answer.plan` in Python) tells what was
 
 def engines_table_page() -> str:
     """The whole page, ending in a line feed."""
+    kinds, runs = engines(), recorded()
     columns = ("engine", "runs", "index kinds", "quantization", "metrics", "full text", "exact", "effort", "durable")
     lines = [f"| {' | '.join(columns)} | filters |", "|" + " --- |" * 10]
-    tested = ["| engine | conformance suite | tested against |", "| --- | --- | --- |"]
-    for name, kind in engines().items():
+    for name, kind in kinds.items():
         claims: EngineCapabilities = kind.capabilities
         cells = (
             f"`{name}`",
@@ -67,8 +75,8 @@ def engines_table_page() -> str:
             _filters(claims),
         )
         lines.append("| " + " | ".join(cells) + " |")
-        tested.append(f"| `{name}` | {suite_of(name)} | {tested_against(kind)} |")
-    return "\n".join([HEADER.rstrip(), "", *lines, "", "## Tested against", "", *tested, INSTEAD])
+    tested, shown = tested_table(kinds, runs), shown_table(kinds, runs)
+    return "\n".join([HEADER.rstrip(), "", *lines, "", TESTED, *tested, "", SHOWN, *shown, INSTEAD])
 
 
 def engines() -> dict[str, Any]:
@@ -81,23 +89,38 @@ def engines() -> dict[str, Any]:
     return found
 
 
-def suite_of(name: str) -> str:
-    """The file in which the conformance suite runs on an engine. Raises LookupError where there is none."""
-    for path in sorted((PROJECT / "tests/unit/engines").glob("test_*.py")):
-        text = path.read_text(encoding="utf-8")
-        if path.stem == f"test_{name.replace('-', '_')}" and re.search(r"^class \w+\(.*EngineSuite.*\):", text, re.M):
-            return f"[{path.name}](../{path.relative_to(PROJECT).as_posix()})"
-    raise LookupError(f"no conformance suite runs on engine {name}")
+def tested_table(kinds: Mapping[str, Any], runs: Sequence[Run]) -> list[str]:
+    """A row a run: what an engine was tested against, and how much of the suite passed."""
+    lines = ["| engine | run | conformance suite | tested against | passed | left out |", "|" + " --- |" * 6]
+    for name in kinds:
+        own = [run for run in runs if run.engine == name]
+        for run, letter in zip(own, letters(own).values(), strict=True):
+            suite = f"[{Path(run.file).name}](../{run.file})"
+            why = "; ".join(sorted({*run.skipped.values()})) or "nothing"
+            cells = (f"`{name}`", letter, suite, f"{run.against}, {run.place}", str(len(run.passed)), f"{why}")
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
-def tested_against(kind: type) -> str:
-    """What the class says of it: the sentence that begins with "Tested". Raises LookupError where it says nothing."""
-    told = " ".join((inspect.getdoc(kind) or "").split())
-    begin = re.search(r"\btested (?:against|on|as|with) ", told, re.IGNORECASE)
-    if begin is None:
-        raise LookupError(f"{kind.__name__} does not say what it was tested against")
-    sentence = re.split(r"(?<=[a-z)0-9])\.(?= |$)", told[begin.end() :])[0]
-    return sentence.replace("|", "\\|").rstrip(".")
+def shown_table(kinds: Mapping[str, Any], runs: Sequence[Run]) -> list[str]:
+    """A row a statement, a column an engine: by which runs a claim was shown, or that it is refused."""
+    said = {name: {one.about: one for one in statements(kind.capabilities)} for name, kind in kinds.items()}
+    rows = dict.fromkeys(about for of in said.values() for about in of)
+    lines = [f"| claim | {' | '.join(f'`{name}`' for name in kinds)} |", "|" + " --- |" * (1 + len(kinds))]
+    for about in rows:
+        cells = [_shown(said[name].get(about), [run for run in runs if run.engine == name]) for name in kinds]
+        lines.append(f"| {about} | {' | '.join(cells)} |")
+    return lines
+
+
+def _shown(statement: Statement | None, runs: Sequence[Run]) -> str:
+    if statement is None:
+        return ""
+    named = letters(runs)
+    by = ", ".join(named[run.suite] for run in runs if run.shows(statement)) or "**not shown**"
+    if not statement.claimed and by != "**not shown**":
+        return "refused"
+    return f"{statement.value} ({by})" if statement.value else by
 
 
 def _quantization(claims: EngineCapabilities) -> str:
@@ -106,7 +129,7 @@ def _quantization(claims: EngineCapabilities) -> str:
 
 
 def _filters(claims: EngineCapabilities) -> str:
-    lacking = [node.__name__ for node in NODES if node not in claims.filters]
+    lacking = [node.__name__ for node in FILTERS if node not in claims.filters]
     if not lacking:
         return "all"
-    return "none" if len(lacking) == len(NODES) else f"all but {', '.join(lacking)}"
+    return "none" if len(lacking) == len(FILTERS) else f"all but {', '.join(lacking)}"

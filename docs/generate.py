@@ -1,4 +1,5 @@
-"""Writes the generated pages of docs/reference; with --check says which are stale and exits 1.
+"""Writes the generated pages of docs/reference; with --check says which are stale, and which
+claims of engines no recorded run shows, and exits 1.
 
 Run through `make docs` and `make check`.
 """
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from docs.cli_page import cli_page
+from docs.engine_runs import recorded, wanting
 from docs.engines_page import engines_table_page
 from docs.http_pages import errors_page, openapi_file
 from nearfield.domain import filters
@@ -87,7 +89,7 @@ PAGES = {
 
 
 def main() -> int:
-    """0 when every page is as generated, or was written; 1 when --check found a stale one."""
+    """0 when every page is as generated, or was written; 1 when --check found a stale one or a claim without a test."""
     stale = []
     for name, render in PAGES.items():
         path, text = REFERENCE / name, (NOTE if name.endswith(".md") else "") + render()
@@ -97,10 +99,13 @@ def main() -> int:
         if "--check" not in sys.argv:
             REFERENCE.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
+    unshown = wanting(engine_capabilities(), recorded())
+    for told in unshown:
+        print(f"engines_runs.json: {told}")
     print(
         f"{'stale' if '--check' in sys.argv else 'written'}: {', '.join(stale)}" if stale else "reference is up to date"
     )
-    return 1 if stale and "--check" in sys.argv else 0
+    return 1 if (stale or unshown) and "--check" in sys.argv else 0
 
 
 if __name__ == "__main__":

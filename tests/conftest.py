@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.engine_record import EngineRecord
 from tests.vendors.postgres_server import PostgresServer, postgres_binaries
 from tests.vendors.qdrant_process import QDRANT_KEY, QdrantProcess, why_no_qdrant
 from tests.vendors.weaviate_server import KEY, Node, weaviate_nodes
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).parent.parent
 SHARED_DATA = PROJECT.parent / "shared" / "data"
 SHARED_SCHEMAS = PROJECT.parent / "shared" / "schemas"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--record-engines", action="store_true", help="write the suites' outcomes to docs/engines_runs.json"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("record_engines") and not hasattr(config, "workerinput"):  # workers report to their master
+        config.pluginmanager.register(EngineRecord(PROJECT / "docs" / "engines_runs.json"))
 
 
 @pytest.fixture(scope="session")

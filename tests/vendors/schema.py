@@ -84,6 +84,11 @@ class Contract:
         """Read a document in JSON or YAML."""
         return cls(_read(path), every_status=every_status, closed=closed)
 
+    @property
+    def version(self) -> str:
+        """Of the document, as it names itself."""
+        return str(self._document["info"]["version"])
+
     def wrong_request(self, request: Request) -> list[str]:
         """What the document does not allow in a request, in words; empty where it is as it should be."""
         operation = self._operation(request)

@@ -4,7 +4,8 @@
         engine_type = MyEngine
 
 What is claimed in `capabilities` must agree with `domain.filters.matches` and with plain NumPy; what is not claimed
-must be refused with UnsupportedByEngine. Approximate indexes owe recall, everything else equality.
+must be refused with UnsupportedByEngine. Approximate indexes owe recall, everything else equality. Which tests show
+which claim is told by `engine_claims`.
 """
 
 from __future__ import annotations
@@ -98,6 +99,20 @@ class EngineSuite:
         return None
 
     @pytest.fixture
+    def against(self) -> str | None:
+        """What the engine runs on, with its version as the thing itself tells it; None is left off the record."""
+        return None
+
+    @pytest.fixture(autouse=True)
+    def on_record(
+        self, address: str | None, against: str | None, record_property: Callable[[str, object], None]
+    ) -> None:
+        """Say with each outcome what was tested, for whoever keeps a record of the runs."""
+        record_property("engine", self.engine_type.name)
+        record_property("against", against)
+        record_property("place", "in the process" if address is None else "on a server")
+
+    @pytest.fixture
     def engine_at(self, address: str | None, key: str | None) -> Callable[[Path], VectorEngine]:
         """Makes an engine of its own for each place; one made for the same place finds what another left there."""
         return lambda place: engine_of(self.engine_type, place, address, key)
@@ -160,6 +175,14 @@ class EngineSuite:
         with pytest.raises(UnsupportedByEngine, match="dimensions"):
             await engine.create(spec_of(plainest(engine), dimension=engine.capabilities.max_dimension + 1))
 
+    async def test_as_many_dimensions_as_claimed_are_held(self, engine: VectorEngine) -> None:
+        most = engine.capabilities.max_dimension
+        index = await engine.create(spec_of(plainest(engine), dimension=most))
+        stored = np.eye(3, most, dtype=np.float32)
+        await index.upsert(bookshop.keys(3), stored, [{}] * 3, [""] * 3)
+        await index.optimize()
+        assert (await index.nearest(stored[1], limit=1)).keys.tolist() == [bookshop.keys()[1]]
+
     async def test_as_many_hits_as_claimed_may_be_asked(self, books: VectorIndex, engine: VectorEngine) -> None:
         found = await books.nearest(bookshop.vectors(1, seed=4)[0], limit=engine.capabilities.max_hits)
         assert len(found) >= RECALL * min(bookshop.ROWS, engine.capabilities.max_hits)
@@ -187,6 +210,7 @@ class EngineSuite:
     # -- filters -------------------------------------------------------------------------------------------------
     async def test_filters_are_honoured_or_refused(self, books: VectorIndex, engine: VectorEngine) -> None:
         query = bookshop.vectors(1, seed=2)[0]
+        honoured = set()
         for where in bookshop.FILTER_EXAMPLES:
             if type(where) not in engine.capabilities.filters:
                 assert books.unsupported(where), where
@@ -197,11 +221,13 @@ class EngineSuite:
                 continue
             numbers = [n for n in range(bookshop.ROWS) if matches(where, bookshop.row(n))]
             expected = truly_nearest(query, 25, numbers)
+            honoured.add(type(where))
             assert len(await books.nearest(query, limit=25, where=where)) == len(expected), where
             assert await books.count(where) == len(numbers), where
             if engine.capabilities.exact:
                 found = await books.nearest(query, limit=25, where=where, exact=True)
                 assert found.keys.tolist() == expected, where
+        assert honoured == engine.capabilities.filters  # none is claimed that no index ever takes
 
     # -- writes --------------------------------------------------------------------------------------------------
     async def test_a_row_is_replaced_whole(self, books: VectorIndex) -> None:

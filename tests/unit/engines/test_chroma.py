@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import sys
+import urllib.request
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,6 +76,10 @@ def reached(address: str, *, prefix: str = "p_", key: str | None = None) -> Chro
 class TestChromaFolder(EngineSuite):
     engine_type = ChromaEngine
 
+    @pytest.fixture
+    def against(self) -> str:
+        return f"Chroma {version('chromadb')}"
+
 
 @pytest.mark.heavy
 @pytest.mark.servers
@@ -82,6 +89,11 @@ class TestChromaServer(EngineSuite):
     @pytest.fixture
     def address(self, server: ChromaRun) -> str:
         return f"chroma+{server.url}"
+
+    @pytest.fixture
+    def against(self, server: ChromaRun) -> str:
+        with urllib.request.urlopen(f"{server.url}/api/v2/version", timeout=60) as answer:
+            return f"`chroma run` of chromadb {version('chromadb')}, which calls itself {json.load(answer)}"
 
 
 async def test_what_was_written_survives_a_kill_of_the_server(tmp_path: Path) -> None:

@@ -24,6 +24,10 @@ FLAT = spec_of(IndexSettings(kind=IndexKind.FLAT))
 class TestExactEngine(EngineSuite):
     engine_type = ExactEngine
 
+    @pytest.fixture
+    def against(self) -> str:
+        return f"itself, the oracle of the others, over NumPy {np.__version__}"
+
 
 @pytest.mark.parametrize("segments", [0, 100])
 async def test_rows_come_back_as_they_were(tmp_path: Path, segments: int, monkeypatch: pytest.MonkeyPatch) -> None:

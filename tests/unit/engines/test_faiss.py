@@ -36,6 +36,10 @@ MANY = 3_000
 class TestFaissEngine(EngineSuite):
     engine_type = FaissEngine
 
+    @pytest.fixture
+    def against(self) -> str:
+        return f"FAISS {faiss_structure.sdk().__version__}"
+
 
 @pytest.mark.heavy
 @pytest.mark.servers
@@ -43,6 +47,10 @@ class TestFaissStructures(EngineSuite):
     """The same, with no row so few that all are compared: every search goes through a structure where there is one."""
 
     engine_type = FaissEngine
+
+    @pytest.fixture
+    def against(self) -> str:
+        return f"FAISS {faiss_structure.sdk().__version__}, every search through a structure"
 
     @pytest.fixture(autouse=True)
     def no_shortcut(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,10 @@ sys.stdin.read()
 
 class TestLocalEngine(EngineSuite):
     engine_type = LocalEngine
+
+    @pytest.fixture
+    def against(self) -> str:
+        return f"zvec {version('zvec')}"
 
 
 @pytest.mark.parametrize("metric", [Metric.DOT, Metric.EUCLIDEAN])

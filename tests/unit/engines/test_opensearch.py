@@ -50,11 +50,16 @@ def stand_in(shared_schemas: Path) -> Iterator[tuple[OpenSearch, Watched, str]]:
 class TestOpenSearchEngine(EngineSuite):
     engine_type = OpenSearchEngine
 
-    @pytest.fixture(params=["lucene"])
-    def address(self, request: pytest.FixtureRequest, stand_in: tuple[OpenSearch, Watched, str]) -> Iterator[str]:
+    @pytest.fixture
+    def address(self, stand_in: tuple[OpenSearch, Watched, str]) -> Iterator[str]:
         _, watched, url = stand_in
         yield f"opensearch+{url}?shards=3"
         assert watched.wrong[:3] == []
+
+    @pytest.fixture
+    def against(self, shared_schemas: Path) -> str:
+        described = Contract.load(shared_schemas / "opensearch.openapi.yaml").version
+        return f"a stand-in, every exchange held against the vendor's OpenAPI document {described}"
 
 
 # -- what may go wrong ---------------------------------------------------------------------------------------------

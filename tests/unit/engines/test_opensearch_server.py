@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,6 +36,11 @@ class TestOpenSearchServer(EngineSuite):
         if "hnsw-float16" in request.node.name:
             pytest.skip("half floats are Faiss's, whose native library is not among the parts published for Java")
         return f"opensearch+{live.url}?replicas=0&shards=2"
+
+    @pytest.fixture
+    def against(self, live: Server) -> str:
+        with urllib.request.urlopen(live.url, timeout=60) as answer:
+            return f"OpenSearch {json.load(answer)['version']['number']} with its k-NN plugin, one node"
 
 
 @pytest.mark.parametrize("metric", list(Metric))

@@ -59,6 +59,11 @@ class TestPgvectorEngine(EngineSuite):
     def key(self) -> str:
         return PASSWORD
 
+    @pytest.fixture
+    def against(self, postgres: PostgresServer) -> str:
+        with_vectors = postgres.sql("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+        return f"PostgreSQL {postgres.sql('SHOW server_version')} with pgvector {with_vectors}"
+
 
 def reached(address: str, *, key: str | None = PASSWORD, prefix: str = "own_") -> PgvectorEngine:
     return PgvectorEngine.reach(EngineAddress.parse(address), prefix=prefix, key=key)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from tests.vendors.pinecone import KEY, Missing, PineconeStub, Space
+from tests.vendors.pinecone import KEY, VERSION, Missing, PineconeStub, Space
 from tests.vendors.serving import Trouble
 
 import nearfield
@@ -64,6 +64,10 @@ class TestPineconeEngine(EngineSuite):
     @pytest.fixture
     def key(self) -> str:
         return KEY
+
+    @pytest.fixture
+    def against(self) -> str:
+        return f"a stand-in, every exchange held against the vendor's OpenAPI documents {VERSION}"
 
 
 def engine_on(stub: PineconeStub, *, key: str = KEY, patience_s: float = 10.0) -> PineconeEngine:

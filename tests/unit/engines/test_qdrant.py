@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,10 @@ class TestQdrantEngine(EngineSuite):
     @pytest.fixture
     def key(self) -> str:
         return QDRANT_KEY
+
+    @pytest.fixture
+    def against(self, shared_schemas: Path) -> str:
+        return f"qdrant-edge {version('qdrant-edge-py')} as a server, every exchange held against the vendor's schema"
 
     @pytest.mark.heavy  # the client's in-memory mode runs them all in the fast tests
     @pytest.mark.parametrize("language", sorted(LANGUAGES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 class TestQdrantInMemory(EngineSuite):
     engine_type = QdrantEngine
+
+    @pytest.fixture
+    def against(self) -> str:
+        return f"qdrant-client {version('qdrant-client')} in its in-memory mode"
 
     @pytest.fixture
     def engine_at(self) -> Callable[[Path], VectorEngine]:

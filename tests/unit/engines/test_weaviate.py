@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -57,6 +59,12 @@ class _OnTheServer:
 @pytest.mark.servers
 class TestWeaviateEngine(_OnTheServer, EngineSuite):
     engine_type = WeaviateEngine
+
+    @pytest.fixture
+    def against(self, weaviate_node: Node) -> str:
+        asked = urllib.request.Request(f"{weaviate_node.url}/v1/meta", headers={"authorization": f"Bearer {KEY}"})
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            return f"Weaviate {json.load(answer)['version']}, one node"
 
 
 @pytest.mark.asyncio
