@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -386,3 +387,23 @@ async def test_new_search_settings_go_live_after_a_restart_too(tmp_path: Path) -
             await asyncio.sleep(0.01)
     await rig.assert_true()
     await rig.close()
+
+
+async def test_a_move_that_gets_no_nearer_goes_on_to_its_verification(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(rig)
+    made = await rig.moves.begin("books", LOCAL)
+    monkeypatch.setattr(module, "NEAR_S", 0.0)
+    status, waits = await rig.moves.status("books", made.number), 0
+
+    async def waited(*_: object) -> Any:
+        nonlocal waits
+        waits += 1
+        await asyncio.sleep(0.01)
+        return replace(status, pending=3, unindexed=0)  # whenever one looks, something was written just now
+
+    monkeypatch.setattr(rig.moves, "_waited", waited)
+    async with asyncio.timeout(60):
+        assert (await rig.moves.caught_up("books", made.number)).pending == 3
+    assert waits >= 2
