@@ -85,7 +85,8 @@ def _measure(act: Callable[[Any], object], things: list[Any], clients: int, seco
     def take() -> Iterator[Any]:
         while time.perf_counter() - started < seconds:
             with taking:
-                yield next(turns)
+                thing = next(turns)
+            yield thing
 
     def work() -> tuple[list[float], int]:
         took, failed = [], 0
