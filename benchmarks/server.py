@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import orjson
 
@@ -159,7 +159,7 @@ def session(leader: int) -> list[int]:
     return found
 
 
-def peak_bytes(pid: int) -> int:
+def peak_bytes(pid: int | Literal["self"]) -> int:
     """VmHWM of a process, 0 when it is gone."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
