@@ -77,6 +77,13 @@ class Settings(BaseSettings):
     max_filter_nodes: PositiveInt = Field(500, description="Conditions in one filter.")
     max_text_length: PositiveInt = Field(1_000_000, description="Characters of one document's embedded text.")
 
+    search_places: NonNegativeInt = Field(
+        0, description="Searches under way at once in the service; 0 means 16 for each core."
+    )
+    search_queue: NonNegativeInt | None = Field(
+        None,
+        description="Searches that wait for a place before more are refused with 503; four for each place when None.",
+    )
     search_timeout_s: PositiveFloat = Field(10.0, description="Seconds for one search, all stages together.")
     wait_timeout_s: PositiveFloat = Field(30.0, description="Seconds a search waits for the changes it asked for.")
     shutdown_timeout_s: PositiveFloat = Field(20.0, description="Seconds given to requests in flight at shutdown.")

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 import nearfield
 from nearfield.api.access import AccessGuard
+from nearfield.api.admission import Lanes
 from nearfield.api.description import describe_api
 from nearfield.api.gate import Gate, Traffic
 from nearfield.api.limits import BodyLimit
@@ -55,6 +56,7 @@ def create_app(settings: Settings | None = None, *, backend: Backend | None = No
         lifespan=_lifespan(settings, traffic, backend),
     )
     app.state.traffic = traffic
+    app.state.lanes = Lanes.of(settings)
     # One router, not nine included ones: matching a route then walks one flat list.
     for part in (search, multi, suggest, documents, collections, moves, quality, rules, embeddings, ops):
         app.router.routes.extend(part.router.routes)

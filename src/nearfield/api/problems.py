@@ -133,7 +133,8 @@ def problem(exc: Exception, **more: Any) -> Response:
     headers = {"Content-Type": MEDIA_TYPE}
     error = translated(exc)
     if error is not None and error.retryable:
-        headers["Retry-After"] = str(kind.retry_after_s)
+        told = error.retry_after_s if isinstance(error, errors.Overloaded) else kind.retry_after_s
+        headers["Retry-After"] = str(told)
     if kind.status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(_dumps(body | more), kind.status, headers)

@@ -28,6 +28,11 @@ NDJSON: Final = frozenset(
 class JsonRequest(Request):
     """A request whose JSON is read by orjson, off the event loop when it is large."""
 
+    @classmethod
+    def of(cls, given: Request) -> JsonRequest:
+        """The same request; what was read of it already is kept."""
+        return given if isinstance(given, cls) else cls(given.scope, given.receive, given._send)
+
     async def json(self) -> Any:
         """The decoded body. Raises InvalidJson with the place of the fault, TooLarge."""
         if not hasattr(self, "_json"):
@@ -54,7 +59,7 @@ class JsonRoute(APIRoute):
         wants_model = self.body_field is not None
 
         async def read_then_handle(given: Request) -> Response:
-            request = JsonRequest(given.scope, given.receive, given._send)
+            request = JsonRequest.of(given)
             for name in request.query_params:
                 if name not in known:
                     raise InvalidRequest(f"unknown query parameter {name!r}{_known(known)}", field=name)

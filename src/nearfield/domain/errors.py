@@ -236,10 +236,17 @@ class TimedOut(NearfieldError):
 
 
 class Overloaded(NearfieldError):
-    """More requests wait than the queue holds."""
+    """More requests wait than the queue holds.
+
+    retry_after_s: whole seconds, at least 1, after which it is worth trying again.
+    """
 
     code = "overloaded"
     retryable = True
+
+    def __init__(self, message: str, *, field: str | None = None, retry_after_s: int = 1) -> None:
+        super().__init__(message, field=field)
+        self.retry_after_s = retry_after_s
 
 
 class ShuttingDown(NearfieldError):

@@ -53,6 +53,19 @@ SEARCH_SECONDS: Final = Histogram(
     buckets=_SECONDS,
     registry=_REGISTRY,
 )
+QUEUE_SECONDS: Final = Histogram(
+    "nearfield_queue_seconds",
+    "Seconds a request waited for its turn, by lane: search or embeddings.",
+    ("lane",),
+    buckets=_SECONDS,
+    registry=_REGISTRY,
+)
+REFUSED: Final = Counter(
+    "nearfield_refused",
+    "Requests refused since too many waited already, by lane.",
+    ("lane",),
+    registry=_REGISTRY,
+)
 DOCUMENTS: Final = Counter(
     "nearfield_documents",
     "Documents written, by what became of them: new, changed, unchanged, rejected, deleted.",

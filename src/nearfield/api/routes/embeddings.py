@@ -9,17 +9,18 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from nearfield.api.admission import EmbeddingsRoute
 from nearfield.api.answers import EmbeddingsAnswer
 from nearfield.api.bodies import EmbeddingsBody
 from nearfield.api.limits import check_length
-from nearfield.api.reading import JsonRoute, json_response
+from nearfield.api.reading import json_response
 from nearfield.api.state import Running
 from nearfield.domain.documents import Float32Array
 from nearfield.domain.errors import InvalidRequest, ModelUnknown, TooLarge
 from nearfield.settings import Settings
 from nearfield.wiring import Backend
 
-router = APIRouter(route_class=JsonRoute, tags=["embeddings"])
+router = APIRouter(route_class=EmbeddingsRoute, tags=["embeddings"])
 
 
 @router.post("/v1/embeddings", responses={200: {"model": EmbeddingsAnswer}})

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from nearfield.api.admission import Lane
 from nearfield.api.answers import SearchAnswer, answer_json
 from nearfield.api.bodies import SearchBody
 from nearfield.api.problems import problem_json
@@ -55,12 +56,16 @@ class MultiSearchAnswer(BaseModel):
 
 
 @router.post("/v1/search", responses={200: {"model": MultiSearchAnswer}})
-async def multi_search(body: MultiSearchBody, backend: Running) -> Response:
+async def multi_search(body: MultiSearchBody, backend: Running, request: Request) -> Response:
     """Put several questions, to one collection or several. The answer is 200 though single ones fail."""
+    lane: Lane = request.app.state.lanes.search
+    lane.check()
 
     def work(one: NamedSearchBody) -> Callable[[], Awaitable[Answer]]:
         async def search() -> Answer:
-            return await backend.searches.search(one.collection, read_search(one, backend.settings))
+            ask = read_search(one, backend.settings)
+            async with lane.turn():
+                return await backend.searches.search(one.collection, ask)
 
         return search
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
 import nearfield
@@ -44,7 +44,7 @@ async def readyz(backend: Running) -> Response:
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-async def show_metrics(backend: Running) -> Response:
+async def show_metrics(backend: Running, request: Request) -> Response:
     """Counters and histograms of this process, and the state of each collection."""
     collections = await backend.catalog.list()
     readings = await _states([each.name for each in collections], backend)
@@ -55,6 +55,7 @@ async def show_metrics(backend: Running) -> Response:
     readings.append(
         metrics.gauge("nearfield_engine_up", "0 where an engine's server did not answer last.", ("engine",), up)
     )
+    readings += request.app.state.lanes.readings()
     return Response(metrics.render(readings), media_type=metrics.CONTENT_TYPE)
 
 

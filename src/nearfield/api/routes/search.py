@@ -6,10 +6,11 @@ import numpy as np
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from nearfield.api.admission import SearchRoute
 from nearfield.api.answers import SearchAnswer, answer_json
 from nearfield.api.bodies import HighlightBody, RerankSchema, SearchBody, SimilarBody
 from nearfield.api.limits import check_window
-from nearfield.api.reading import JsonRoute, json_response
+from nearfield.api.reading import json_response
 from nearfield.api.state import Running, read_filter
 from nearfield.domain.boost_json import parse_boosts
 from nearfield.domain.facets import FacetScope, read_facets
@@ -25,7 +26,7 @@ from nearfield.observe import metrics
 from nearfield.observe.logging import request_id
 from nearfield.settings import Settings
 
-router = APIRouter(route_class=JsonRoute, tags=["search"])
+router = APIRouter(route_class=SearchRoute, tags=["search"])
 
 LISTING = "listing"  # as the mode of what asks nothing, in metrics
 _MANY_HITS = 100  # written in a thread beyond
