@@ -127,3 +127,12 @@ async def test_a_verification_alone_leaves_the_choice_open(backend: Backend) -> 
     assert refused.verification is not None
     assert [gate.name for gate in refused.verification.gates if not gate.held] == ["p95"]
     assert (await backend.moving.move(NAME, {})).switched
+
+
+async def test_a_collection_written_after_others_is_asked_as_much(backend: Backend) -> None:
+    body: dict[str, Any] = {"embed": "{name}", "fields": {"price": "int", "kind": "keyword"}}
+    await backend.catalog.create(spec_from_json("later", backend.with_defaults(body)))
+    await backend.documents.upsert("later", rows(600))
+    found = (await backend.moving.move("later", {"engine": "local"})).verification
+    assert found is not None
+    assert found.sources == {"documents": 500}

@@ -66,10 +66,13 @@ async def gather_questions(store: Store, collection: Collection, judged: JudgedS
 async def _documents(store: Store, collection: Collection, count: int) -> list[StoredDocument]:
     """From places all over the change log."""
     last = await store.last_seq(collection)
+    first = await store.changes(collection, after=0, limit=1)
+    before = first[0].seq - 1 if first else 0  # other collections were written to before this one
     places = PLACES if await store.count(collection) > count else 1
     keys: dict[int, None] = {}
     for place in range(places):
-        changes = await store.changes(collection, after=last * place // places, limit=-(-count // places))
+        after = before + (last - before) * place // places
+        changes = await store.changes(collection, after=after, limit=-(-count // places))
         keys.update({change.document_key: None for change in changes if change.kind is ChangeKind.UPSERT})
     return list((await store.by_key(collection, list(keys))).values())
 
