@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from benchmarks import comparison, filtered, imports, latency, million
+from benchmarks import comparison, filtered, imports, latency, million, moving_round
 from benchmarks.report import Section, write
 from benchmarks.server import stop_on_sigterm
 
@@ -15,12 +15,23 @@ BENCHMARKS: dict[str, Callable[..., Section]] = {
     "filtered": filtered.run,
     "latency": latency.run,
     "million": million.run,
+    "moving-round": moving_round.run,
+    "moving-model": moving_round.other_model,
 }
 COMPARISON = "comparison"
-MINUTES = {"imports": 4, "filtered": 2, "latency": 2, COMPARISON: 27, "imports-whole": 12, "million": 90}
+MINUTES = {
+    "imports": 4,
+    "filtered": 2,
+    "latency": 2,
+    COMPARISON: 27,
+    "imports-whole": 12,
+    "million": 90,
+    "moving-round": 60,
+    "moving-model": 15,
+}
 """On two cores, five rounds, once everything is installed and the listings are taken in (some 6 minutes more)."""
 
-LONG = frozenset({"imports-whole", "million"})
+LONG = frozenset({"imports-whole", "million", "moving-round", "moving-model"})
 """Run only when named."""
 
 
