@@ -24,10 +24,9 @@ def read_requests(file: Path) -> list[bytes]:
     """The requests of a file, as they go over the wire."""
     raw, found, at = file.read_bytes(), [], 0
     while at < len(raw):
-        length, _, _ = raw[at:].partition(b"\n")
-        at += len(length) + 1
-        found.append(raw[at : at + int(length)])
-        at += int(length)
+        start = raw.index(b"\n", at) + 1
+        at = start + int(raw[at:start])
+        found.append(raw[start:at])
     return found
 
 
