@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -168,6 +168,16 @@ class EmbedderPool:
         self._settings = settings
         self._embedders: dict[str, Embedder] = {}
         self._lock = asyncio.Lock()
+        self._beginning: asyncio.Task[None] | None = None
+
+    def begin(self, name: str) -> None:
+        """Begin to load an embedder that will be asked for. What fails is told to who asks."""
+
+        async def load() -> None:
+            with suppress(NearfieldError):
+                await (await self.get(name)).warm()
+
+        self._beginning = asyncio.create_task(load(), name=f"loading {name}")
 
     async def get(self, name: str) -> Embedder:
         """Build an embedder when first asked for; its weights are fetched then if they are not on disk.
@@ -180,6 +190,9 @@ class EmbedderPool:
             return self._embedders[name]
 
     async def close(self) -> None:
+        if self._beginning is not None:
+            self._beginning.cancel()
+            await asyncio.wait({self._beginning})
         for embedder in self._embedders.values():
             await embedder.close()
 
@@ -372,6 +385,7 @@ class Backend:
     _stack: AsyncExitStack
     _warm: bool = False
     _closed: bool = False
+    _loading: asyncio.Task[None] | None = None
 
     def with_defaults(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """A collection's JSON body with what it does not name: the settings' embedder and engine, that engine's kind.
@@ -390,6 +404,19 @@ class Backend:
         if graph and Quantization.FLOAT16 in claims.quantizations.get(IndexKind.HNSW, ()):
             index.setdefault("quantization", Quantization.FLOAT16.value)
         return {**full, "index": index}
+
+    def begin(self) -> None:
+        """Begin what `warm` does, as far as it leaves the interpreter to others: indexes and models are loaded.
+
+        What fails is left to `warm`, which tries it again and tells.
+        """
+
+        async def load() -> None:
+            for collection in await self.catalog.list():
+                with suppress(NearfieldError):
+                    await (await self.generations.live(collection)).embedder.warm()
+
+        self._loading = asyncio.create_task(load(), name="loading collections")
 
     async def warm(self) -> None:
         """Open every collection, load the models they need, search once, and begin to apply what is pending.
@@ -425,23 +452,31 @@ class Backend:
         """Finish accepted writes, flush and close everything. Idempotent."""
         if not self._closed:
             self._closed = True
+            if self._loading is not None:
+                self._loading.cancel()
+                await asyncio.wait({self._loading})
             await self._stack.aclose()
 
 
-async def open_backend(settings: Settings) -> Backend:
+async def open_backend(settings: Settings, *, preload: bool = False) -> Backend:
     """Open a data directory, made when absent. Collections are opened when first used, or by `warm`.
 
+    preload: a search is about to come, so the settings' embedder is loaded while the rest is opened.
     Raises DataDirInUse, StoreUnavailable, InvalidSetting.
     """
-    from nearfield.store.sqlite import SqliteStore
-
     folder = settings.data_dir.absolute()
     async with AsyncExitStack() as stack:
         stack.callback(_lock(folder).release)
+        embedders = EmbedderPool(settings)
+        stack.push_async_callback(embedders.close)
+        if preload:
+            embedders.begin(settings.embedder)
+            await asyncio.sleep(0)  # its thread is to start before this one is busy importing
+        from nearfield.store.sqlite import SqliteStore
+
         store = await SqliteStore.open(folder / "nearfield.db")
         stack.push_async_callback(store.close)
-        engines, embedders = EnginePool(folder, settings.engine_keys), EmbedderPool(settings)
-        stack.push_async_callback(embedders.close)
+        engines = EnginePool(folder, settings.engine_keys)
         stack.push_async_callback(engines.close)
         generations = Generations(
             store,

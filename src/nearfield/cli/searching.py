@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from rich.text import Text
 
-from nearfield.cli.session import existing_data, fetch_model, run
+from nearfield.cli.session import existing_data, fetch_model, model_is_here, run
 from nearfield.cli.terminal import cell, printable, table
 from nearfield.domain.boost_json import parse_boosts
 from nearfield.domain.errors import IndexLagging, InvalidRequest
@@ -19,6 +19,7 @@ from nearfield.domain.filter_text import parse_text, to_text
 from nearfield.domain.filters import fields_of
 from nearfield.domain.highlights import Highlight
 from nearfield.domain.ordering import read_group_by, read_sort
+from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search
 from nearfield.domain.reranking import Rerank
 from nearfield.domain.understood import kinds_to_read, understood_to_json
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from nearfield.cli.terminal import Terminal
     from nearfield.domain.fusion import Fusion
     from nearfield.domain.hits import Answer, Hit
-    from nearfield.domain.plans import Mode, Plan
+    from nearfield.domain.plans import Plan
     from nearfield.domain.schema import CollectionSpec
     from nearfield.domain.understood import Understood
     from nearfield.wiring import Backend
@@ -106,7 +107,7 @@ def search(ask: Ask, data: Path | None, terminal: Terminal) -> None:
             asked = [*(sorted(fields_of(where)) if where else []), *question.fields_read]
             _show(answer, spec, asked, terminal)
 
-    run(settings, work)
+    run(settings, work, preload=ask.mode is not Mode.LEXICAL and model_is_here(settings))
 
 
 def _marks(terminal: Terminal) -> Highlight:

@@ -20,8 +20,14 @@ def serve(host: str | None, port: int | None, data: Path | None, terminal: Termi
     Raises InvalidSetting for an address outside loopback without API keys, DataDirInUse.
     """
     settings = load_settings(data_dir=data, host=host, port=port)
-    # The server raises the signal again once it has shut down; by then there is nothing left for it to end.
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    stopped = False
+
+    def stop(*_: object) -> None:
+        # Called before the server listens to signals itself, and again by it once it has shut down.
+        nonlocal stopped
+        stopped = True
+
+    signal.signal(signal.SIGTERM, stop)
 
     def listening(url: str) -> None:
         if terminal.as_json:
@@ -29,4 +35,4 @@ def serve(host: str | None, port: int | None, data: Path | None, terminal: Termi
         else:
             terminal.say(f"listening on {url}, data in {settings.data_dir}; Ctrl-C stops")
 
-    run(settings, on_listening=listening)
+    run(settings, on_listening=listening, stopped=lambda: stopped)

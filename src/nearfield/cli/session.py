@@ -44,11 +44,14 @@ def existing_data(data: Path | None, **given: Any) -> Settings:
     return settings
 
 
-def run(settings: Settings, work: Callable[[Backend], Awaitable[Result]]) -> Result:
-    """Open the backend, do the work, close it, whatever happens. Raises KeyboardInterrupt when interrupted."""
+def run(settings: Settings, work: Callable[[Backend], Awaitable[Result]], *, preload: bool = False) -> Result:
+    """Open the backend, do the work, close it, whatever happens. Raises KeyboardInterrupt when interrupted.
+
+    preload: see `open_backend`.
+    """
 
     async def whole() -> Result:
-        backend = await open_backend(settings)
+        backend = await open_backend(settings, preload=preload)
         try:
             return await work(backend)
         finally:
@@ -66,6 +69,14 @@ def fetch_model(settings: Settings, name: str, terminal: Terminal) -> None:
         names = (entry.model.name, *entry.model.aliases)
         if entry.presence != "present" and name.casefold() in (known.casefold() for known in names):
             pull(settings, name, terminal)
+
+
+def model_is_here(settings: Settings) -> bool:
+    """Whether the settings' embedder is a known model whose weights are on disk."""
+    return any(
+        entry.presence == "present" and settings.embedder in (entry.model.name, *entry.model.aliases)
+        for entry in model_catalogue(settings)
+    )
 
 
 def pull(settings: Settings, name: str, terminal: Terminal) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -88,12 +90,36 @@ class OpenVinoSession:
 
 
 _beginning: Final = threading.Lock()
+_CONVERTER: Final = "openvino.tools.ovc"
+
+
+def _openvino() -> Any:
+    """The runtime without its converter of models, which OpenVINO itself goes without where it is not installed.
+
+    The converter is more than half of the import's time, and to import it sends word of that over the network, with an
+    id of the machine's user, unless they have opted out. A host program that asks for it still gets it.
+    """
+    if "openvino" in sys.modules or _CONVERTER in sys.modules:
+        return importlib.import_module("openvino")
+    sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # as the import system spells "not to be had"
+    try:
+        import openvino  # noqa: PLC0415
+    finally:
+        del sys.modules[_CONVERTER]
+    if not hasattr(openvino, "convert_model"):
+        openvino.convert_model = _convert_model
+    return openvino
+
+
+def _convert_model(*args: Any, **kwargs: Any) -> Any:
+    """`openvino.convert_model`, its converter imported when first called."""
+    return importlib.import_module(_CONVERTER).convert_model(*args, **kwargs)
 
 
 @cache
 def _core() -> Any:
     try:
-        import openvino  # noqa: PLC0415
+        openvino = _openvino()
     except ImportError as exc:
         raise MissingDependency(
             "openvino is not installed; pip install openvino, or set runtime to onnxruntime", field="runtime"

@@ -53,7 +53,7 @@ class Embedder(Protocol):
         ...
 
     async def warm(self) -> None:
-        """Load everything, so that the next `embed` is at full speed. Idempotent."""
+        """Load what queries need, so that the next of them is at full speed. Idempotent."""
         ...
 
     async def close(self) -> None:
