@@ -30,7 +30,9 @@ _SHARED_PRAGMAS: Final[dict[str, str | int]] = {
     "foreign_keys": "ON",
     "trusted_schema": "OFF",
     "temp_store": "MEMORY",
-    "mmap_size": 256 << 20,
+    # Mapped, each connection would hold the pages it touched as its own: 180 MB after 2,000 answers out of 100,000
+    # listings, where its cache holds 34 MB and costs an answer 0.04 ms.
+    "mmap_size": 0,
 }
 _WRITER_PRAGMAS: Final[dict[str, str | int]] = {
     "synchronous": "FULL",  # with a WAL: an fsync of it in every commit
