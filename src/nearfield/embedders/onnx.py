@@ -172,10 +172,12 @@ class OnnxEmbedder:
 
     def _fill(self, vectors: Float32Array, turn: Sequence[TokenBatch], role: Role) -> None:
         """Write the vectors of some batches into their rows. Runs in the lane's thread."""
-        with self._loading:
-            session = self._sessions.get(role)
-            if session is None:
-                session = self._sessions[role] = self._load(role)
+        session = self._sessions.get(role)
+        if session is None:  # looked at first without the lock: a query does not wait while the documents' is loaded
+            with self._loading:
+                session = self._sessions.get(role)
+                if session is None:
+                    session = self._sessions[role] = self._load(role)
         for batch in turn:
             hidden = session.run(batch.ids, batch.mask)
             pooled = pool(hidden, batch.mask, self._config.pooling) if hidden.ndim == 3 else hidden
