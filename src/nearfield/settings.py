@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     wait_timeout_s: PositiveFloat = Field(30.0, description="Seconds a search waits for the changes it asked for.")
     shutdown_timeout_s: PositiveFloat = Field(20.0, description="Seconds given to requests in flight at shutdown.")
 
+    answer_cache_bytes: NonNegativeInt = Field(
+        64 * 1024 * 1024, description="Memory for answers to searches that may be asked again; 0 keeps none."
+    )
     cursor_bytes: PositiveInt = Field(
         64 * 1024 * 1024, description="Memory for the lists that further pages are cut from, all cursors together."
     )

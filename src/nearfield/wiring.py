@@ -45,6 +45,7 @@ from nearfield.quality.feedback import Feedback
 from nearfield.quality.impressions import Impressions
 from nearfield.quality.service import Quality
 from nearfield.quality.shadow import Shadows
+from nearfield.search.answer_cache import AnswerCache
 from nearfield.search.completions import PastQueries
 from nearfield.search.cursors import Cursors
 from nearfield.search.highlight import Highlighter
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from nearfield.models.source import Transfer
     from nearfield.protocols.embedder import Embedder
     from nearfield.protocols.engine import EmbeddedEngine, EngineCapabilities, EngineKind, RemoteEngine, VectorEngine
+    from nearfield.protocols.live import LiveIndex
     from nearfield.protocols.reranker import Reranker, RerankerKind
     from nearfield.protocols.source import Source
     from nearfield.protocols.store import Store
@@ -524,9 +526,15 @@ async def open_backend(settings: Settings, *, preload: bool = False) -> Backend:
         )
         shadows = Shadows()
         stack.push_async_callback(shadows.close)
+
+        def read_with(collection: Collection, live: LiveIndex) -> tuple[object, ...]:
+            lexicon = lexicons.steady(collection, live)
+            return rules.held(collection), lexicon, understanding.steady(collection, lexicon)
+
         searches = searching(
             generations,
             catalog.get,
+            answers=AnswerCache(budget_bytes=settings.answer_cache_bytes, beside=read_with),
             shown=impressions.note,
             past=past if settings.suggest_past_queries else None,
             watch=shadows.watch,

@@ -134,7 +134,7 @@ class Lane:
 
 
 class AdmittedRoute(JsonRoute):
-    """A route whose requests wait for their turn in a lane. What cannot be taken is refused before it is read."""
+    """A route whose requests wait for their turn in a lane. What cannot be taken in is refused before it is parsed."""
 
     lane: ClassVar[str]
 
@@ -143,6 +143,9 @@ class AdmittedRoute(JsonRoute):
 
         async def wait_then_handle(given: Request) -> Response:
             request = JsonRequest.of(given)
+            found = await self.answer_at_once(request)
+            if found is not None:
+                return found
             lane: Lane = getattr(request.app.state.lanes, self.lane)
             lane.check()
             await request.body()  # before the turn: a place is not held while a slow client sends
@@ -150,6 +153,10 @@ class AdmittedRoute(JsonRoute):
                 return await handle(request)
 
         return wait_then_handle
+
+    async def answer_at_once(self, request: JsonRequest) -> Response | None:
+        """An answer that needs no place; None where there is none."""
+        return None
 
 
 class SearchRoute(AdmittedRoute):

@@ -243,6 +243,7 @@ class PlanAnswer(_Answer):
     fusion: FusionMethod | None
     fusion_weight: float | None
     degraded: bool
+    cached: bool
     notes: list[str]
     corrections: list[CorrectionAnswer]
 
@@ -436,12 +437,15 @@ def document_json(document: StoredDocument) -> dict[str, Any]:
 
 def answer_json(answer: Answer, fields: Sequence[str] | None, request_id: str | None) -> dict[str, Any]:
     """A SearchAnswer, the documents cut down to `fields` where these are given."""
-    told = {
+    return {**found_json(answer, fields), "took_ms": answer.took_ms, "request_id": answer.search_id or request_id}
+
+
+def found_json(answer: Answer, fields: Sequence[str] | None) -> dict[str, Any]:
+    """What a SearchAnswer tells of the question alone: without `took_ms` and `request_id`."""
+    told: dict[str, Any] = {
         "hits": [_hit_json(hit, fields) for hit in answer.hits],
         "plan": _plan_json(answer.plan),
         "cursor": answer.cursor,
-        "took_ms": answer.took_ms,
-        "request_id": answer.search_id or request_id,
     }
     if answer.explanation is not None:
         told["explain"] = explain_json(answer.explanation)
@@ -521,6 +525,7 @@ def _plan_json(plan: Plan) -> dict[str, Any]:
         "fusion": plan.fusion,
         "fusion_weight": plan.fusion_weight,
         "degraded": plan.degraded,
+        "cached": plan.cached,
         "notes": plan.notes,
         "corrections": [{"word": one.word, "meant": one.meant} for one in plan.corrections],
     }

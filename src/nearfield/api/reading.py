@@ -93,11 +93,12 @@ def _loads(raw: bytes) -> Any:
 
 async def json_response(content: Any, *, status: int = 200, large: bool = False) -> Response:
     """An answer as JSON. `large` says that writing it may take milliseconds: it is then written in a thread."""
-    raw = await asyncio.to_thread(_json_bytes, content) if large else _json_bytes(content)
+    raw = await asyncio.to_thread(json_bytes, content) if large else json_bytes(content)
     return Response(raw, status, media_type="application/json")
 
 
-def _json_bytes(content: Any) -> bytes:
+def json_bytes(content: Any) -> bytes:
+    """JSON of plain objects, mappings and arrays."""
     return orjson.dumps(content, default=dict, option=orjson.OPT_SERIALIZE_NUMPY)
 
 

@@ -56,6 +56,7 @@ class Plan:
     the one chosen for this query; None unless hybrid.
     notes: what was done other than asked, and why, in plain words.
     degraded: whether words alone decided since the engine did not answer, as the collection allows.
+    cached: whether the answer was kept from an earlier search, whose plan this is. Nothing it rests on has changed.
     corrections: words of the query that no document holds, and the known ones that were looked for instead.
     """
 
@@ -77,3 +78,4 @@ class Plan:
     fusion: FusionMethod | None = None
     fusion_weight: float | None = None
     degraded: bool = False
+    cached: bool = False

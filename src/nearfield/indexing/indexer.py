@@ -161,15 +161,18 @@ class Indexer:
         """
         # the log's own batches wait meanwhile, so that what is read here cannot overwrite something newer
         async with self._writing:
-            if len(surplus):
-                await _whole(self._index.delete(surplus))
-            wanted = list(documents)
-            for start in range(0, len(wanted), READ_DOCUMENTS):
-                part = dict.fromkeys(wanted[start : start + READ_DOCUMENTS], _UPSERT)
-                batch = _Batch(self.progress.applied)
-                await self._take_in(batch, part)
-                await self._embed(batch)
-                await _whole(self._write(batch))
+            try:
+                if len(surplus):
+                    await _whole(self._index.delete(surplus))
+                wanted = list(documents)
+                for start in range(0, len(wanted), READ_DOCUMENTS):
+                    part = dict.fromkeys(wanted[start : start + READ_DOCUMENTS], _UPSERT)
+                    batch = _Batch(self.progress.applied)
+                    await self._take_in(batch, part)
+                    await self._embed(batch)
+                    await _whole(self._write(batch))
+            finally:
+                self.progress.mended += 1
             await self._index.flush()
 
     async def _run(self) -> None:

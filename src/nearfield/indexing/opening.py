@@ -49,6 +49,10 @@ class OpenGeneration:
     def latest_seq(self) -> int:
         return self.indexer.progress.latest
 
+    @property
+    def mended(self) -> int:
+        return self.indexer.progress.mended
+
     async def wait_for(self, seq: int, *, timeout_s: float) -> None:
         await self.indexer.progress.wait_for(seq, timeout_s=timeout_s)
 

@@ -8,12 +8,16 @@ from nearfield.domain.errors import IndexLagging
 
 
 class Progress:
-    """applied: changes up to here are visible to searches. latest: the newest change heard of. error: why it stands."""
+    """applied: changes up to here are visible to searches. latest: the newest change heard of. error: why it stands.
+
+    mended: how often rows were put right outside the log.
+    """
 
     def __init__(self, applied: int) -> None:
         self.applied = applied
         self.latest = applied
         self.error: str | None = None
+        self.mended = 0
         self._waiting: dict[asyncio.Future[None], int] = {}
 
     def advance(self, seq: int) -> None:

@@ -36,6 +36,11 @@ class LiveIndex(Protocol):
         ...
 
     @property
+    def mended(self) -> int:
+        """How often rows were put right outside the log: what it finds may be other then at the same `applied_seq`."""
+        ...
+
+    @property
     def closed(self) -> bool:
         """No search can use it any more. One that is no longer live is closed only once nobody may be using it."""
         ...

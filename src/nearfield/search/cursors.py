@@ -168,6 +168,17 @@ class Cursors:
         self._kept.move_to_end(token)
         return kept.frozen, place
 
+    def touch(self, cursor: str) -> bool:
+        """Begin the idle time of a cursor's list anew, as a use does. Returns whether the list is still kept."""
+        self._shrink()
+        token = cursor.partition(".")[0]
+        kept = self._kept.get(token)
+        if kept is None:
+            return False
+        kept.used = self._clock()
+        self._kept.move_to_end(token)
+        return True
+
     def move(self, cursor: str, place: int) -> str:
         """The cursor of a later page of the same list, whose size is taken anew."""
         token = cursor.partition(".")[0]

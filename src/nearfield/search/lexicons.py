@@ -58,17 +58,26 @@ class Lexicons:
 
         Waits `wait_s` at most, and only where few changes are missing.
         """
+        steady = self.steady(collection, live)
+        if steady is not None:
+            return steady
         kept = self._of(collection)
-        if kept is not None:
-            behind = live.applied_seq - kept.lexicon.seq
-            if behind <= 0 or time.monotonic() - kept.made_at < kept.cost_s * FRESH_SHARE:
-                return kept.lexicon
         task = self._work(collection, live)
-        quick = live.applied_seq <= NEAR if kept is None else behind <= NEAR and kept.cost_s <= QUICK_S
+        behind = live.applied_seq - (0 if kept is None else kept.lexicon.seq)
+        quick = behind <= NEAR and (kept is None or kept.cost_s <= QUICK_S)
         if quick and wait_s:
             await asyncio.wait({task}, timeout=wait_s)
             kept = self._of(collection)
         return None if kept is None else kept.lexicon
+
+    def steady(self, collection: Collection, live: LiveIndex) -> Lexicon | None:
+        """The lexicon that `current` gives now and a moment later; None where there is none yet, or one is due."""
+        kept = self._of(collection)
+        if kept is None:
+            return None
+        behind = live.applied_seq - kept.lexicon.seq
+        fresh = behind <= 0 or time.monotonic() - kept.made_at < kept.cost_s * FRESH_SHARE
+        return kept.lexicon if fresh else None
 
     async def close(self) -> None:
         """Abandon what is being made."""

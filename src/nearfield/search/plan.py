@@ -86,6 +86,7 @@ def plan_of(work: Work) -> Plan:
     if beside is not None and work.mode in (Mode.HYBRID, Mode.LEXICAL):
         notes.append("words were searched in an index beside the engine")
         if beside.unfilled:
+            work.lasting = False
             notes.append("the index of words is being filled anew: it found what it holds so far")
     if retrieval.approximate:
         graph = settings.kind in (IndexKind.HNSW, IndexKind.DISKANN)

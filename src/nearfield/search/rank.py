@@ -72,6 +72,7 @@ def _may_degrade(work: Work) -> bool:
 def _degrade(work: Work, exc: EngineUnavailable) -> None:
     log.debug("words alone answer: %s", exc)
     work.mode, work.degraded, work.share = Mode.LEXICAL, True, None
+    work.lasting = False
     work.retrieval.access, work.retrieval.approximate = Access.NONE, False
     work.notes.append(f"engine {work.live.generation.engine} does not answer: words alone decided")
     if isinstance(work.ask, Search) and work.ask.diversity:

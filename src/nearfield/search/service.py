@@ -11,7 +11,7 @@ import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from nearfield.domain.facets import FacetScope
 from nearfield.domain.hits import Answer
 from nearfield.domain.plans import Mode
 from nearfield.domain.queries import MAX_OFFSET, Search
+from nearfield.search.answer_cache import AnswerCache, question_of
 from nearfield.search.cursors import Frozen, check_same
 from nearfield.search.examples import example_documents, example_vectors
 from nearfield.search.groups import cut_groups
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from nearfield.domain.queries import Similar
     from nearfield.protocols.live import LiveIndex, LiveIndexes
     from nearfield.protocols.store import Store
+    from nearfield.search.answer_cache import Kept
     from nearfield.search.completions import PastQueries
     from nearfield.search.cursors import Cursors
     from nearfield.search.highlight import Highlighter
@@ -53,6 +55,13 @@ PATIENCE = 0.75  # of a search's time, for one call to an engine on a server: th
 SPARE = 4  # candidates beyond what is wanted, for documents deleted since they were indexed
 UNLIKE_WEIGHT = 0.5
 CANCELLED = 1e-6  # of an example's length: what is left then is rounding, and points nowhere
+
+
+class Recalled(NamedTuple):
+    """form: as it was kept. answer: what is new in it, `took_ms` and `search_id`; its hits have no documents."""
+
+    form: bytes
+    answer: Answer
 
 
 class SearchService:
@@ -77,6 +86,7 @@ class SearchService:
         highlighter: Highlighter | None = None,
         past: PastQueries | None = None,
         watch: Callable[[Collection, Search, Answer], None] | None = None,
+        answers: AnswerCache | None = None,
     ) -> None:
         self._store, self._indexes, self._collection = store, indexes, collection
         self._search_timeout_s, self._wait_timeout_s = search_timeout_s, wait_timeout_s
@@ -84,6 +94,8 @@ class SearchService:
         self._readers, self._stages = tuple(readers), tuple(stages)
         self._shown = shown
         self._highlighter, self._past, self._watch = highlighter, past, watch
+        self.answers = AnswerCache(budget_bytes=0) if answers is None else answers
+        """Answers kept for who asks the same again."""
         self._selectivity = Selectivity(store)
 
     async def close(self) -> None:
@@ -102,6 +114,13 @@ class SearchService:
         collection, live, waited_for = await self._begin(name, ask.min_seq)
         if ask.cursor is not None:
             return await self._later(ask, ask.cursor, collection, live, waited_for, recorded=recorded)
+        question = question_of(ask) if recorded else None
+        ground = None if question is None else self.answers.ground(collection, live)
+        if question is not None and ground is not None:
+            kept = self._usable(collection, self.answers.find(collection, question))
+            if kept is not None:
+                return self._again(kept.answer(), kept, collection, waited_for, started)
+            self.answers.misses += 1
         work = Work(ask, collection, live, ask.resolved_mode, ask.where, waited_for, started=started)
         work.trace = Trace() if ask.explain else None
         work.fusion = ask.fusion or collection.spec.fusion
@@ -111,11 +130,35 @@ class SearchService:
                 work.vector = checked_vector(live, ask.vector)
             await _read(work, self._readers)
             answer = await self._answer(work)
-        if self._past is not None and recorded and answer.hits and _is_typed(ask):
-            self._past.note(collection.id, ask.query or "")
-        if self._watch is not None and recorded:
-            self._watch(collection, ask, answer)
-        return self._noted(collection, ask, answer) if recorded else answer
+        unchanged = ground is not None and self.answers.ground(collection, live) == ground
+        if question is not None and unchanged and work.lasting:
+            self.answers.keep(collection, question, ask, answer)
+        return self._told(collection, ask, answer, first=answer) if recorded else answer
+
+    async def recall(self, name: str, spelled: bytes) -> Recalled | None:
+        """An answer kept in a form that `remember` was given for that spelling; None where it has to be searched for.
+
+        Everything else is as if it had been searched for: what is shown is noted, its search has an id of its own.
+        Raises as `search` does where the collection cannot be opened.
+        """
+        started = time.perf_counter()
+        if not len(self.answers):
+            return None
+        collection, live, _ = await self._begin(name, None)
+        if self.answers.ground(collection, live) is None:
+            return None
+        kept = self._usable(collection, self.answers.find_spelled(collection, spelled))
+        if kept is None or (kept.ask.min_seq or 0) > live.applied_seq:
+            return None
+        answer = self._again(kept.skeleton, kept, collection, 0, started)
+        return Recalled(kept.forms[spelled], answer)
+
+    async def remember(self, name: str, ask: Search, answer: Answer, spelled: bytes, form: bytes) -> None:
+        """Keep the form in which a caller writes an answer that was kept (`plan.cached`), for `recall`."""
+        collection, live, _ = await self._begin(name, None)
+        question = question_of(ask)
+        if question is not None and self.answers.ground(collection, live) is not None:
+            self.answers.keep_form(collection, question, answer, spelled, form)
 
     async def similar(self, name: str, ask: Similar) -> Answer:
         """Find documents like some, and unlike others, by meaning.
@@ -268,6 +311,30 @@ class SearchService:
         if not recorded or not isinstance(first, Search):
             return answer
         return self._noted(collection, replace(first, limit=ask.limit, offset=min(place, MAX_OFFSET)), answer)
+
+    def _usable(self, collection: Collection, kept: Kept | None) -> Kept | None:
+        """A kept answer whose further pages can still be asked for; counts as a use of their list."""
+        cursor = None if kept is None else kept.skeleton.cursor
+        if kept is not None and cursor is not None and not self._cursors.touch(cursor):
+            self.answers.forget(collection, kept.question)
+            return None
+        return kept
+
+    def _again(self, answer: Answer, kept: Kept, collection: Collection, waited_for: int, started: float) -> Answer:
+        """A kept answer as that of the search at hand."""
+        self.answers.hits += 1
+        took_ms = (time.perf_counter() - started) * 1000
+        plan = replace(answer.plan, waited_for=waited_for) if waited_for else answer.plan
+        return self._told(collection, kept.ask, replace(answer, took_ms=took_ms, plan=plan), first=kept.skeleton)
+
+    def _told(self, collection: Collection, ask: Search, answer: Answer, *, first: Answer) -> Answer:
+        """Take note of an answer that people see; the answer with its id. first: the one that was searched for, which
+        this one may repeat."""
+        if self._past is not None and answer.hits and _is_typed(ask):
+            self._past.note(collection.id, ask.query or "")
+        if self._watch is not None:
+            self._watch(collection, ask, first)
+        return self._noted(collection, ask, answer)
 
     def _noted(self, collection: Collection, ask: Search, answer: Answer) -> Answer:
         """The answer with its id, where the collection keeps what searches show."""

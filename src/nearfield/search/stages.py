@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nearfield.domain.boosts import Recency
 from nearfield.domain.queries import Search
 from nearfield.search import boost, diversity
 from nearfield.search.rules import Hiding, Pinning, RulesReader
@@ -46,6 +47,8 @@ async def _boost(work: Work, ranked: Ranked) -> Ranked:
     """Each boost's share of a score is told beside the stage's sum."""
     assert isinstance(work.ask, Search)  # noqa: S101 - run only where wanted
     done = await boost.boost(work.retrieval, ranked, work.ask.boosts)
+    if any(isinstance(one, Recency) and one.origin_us is None for one in work.ask.boosts):
+        work.lasting = False
     for at, silent in enumerate(done.silent):
         if silent:
             work.notes.append(f"boosts[{at}] had no value for {silent} of the best {boost.DEPTH} candidates")

@@ -11,7 +11,7 @@ from nearfield.domain.filters import And
 from nearfield.domain.ordering import read_sort
 from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search
-from nearfield.domain.understood import ALL_KINDS
+from nearfield.domain.understood import ALL_KINDS, PartKind
 from nearfield.search.lexicons import NEAR
 from nearfield.search.understand.fields import fields_of
 from nearfield.search.understand.known import NOTHING_KNOWN, KnownValues
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from nearfield.domain.collections import Collection
-    from nearfield.domain.understood import PartKind, Understood
+    from nearfield.domain.understood import Understood
     from nearfield.search.lexicon import Lexicon
     from nearfield.search.lexicons import Lexicons
     from nearfield.search.work import Work
@@ -62,6 +62,14 @@ class Understanding:
     def reader(self) -> Reader:
         return Reader("understand", lambda work: bool(kinds_of(work)), self._run)
 
+    def steady(self, collection: Collection, lexicon: Lexicon | None) -> KnownValues | None:
+        """The known values that a search would read with now and a moment later; None where they are due to be made
+        anew. lexicon: as `Lexicons.steady` gives it."""
+        kept = self._indexed.get(collection.id)
+        if kept is None or lexicon is None or (kept.lexicon is not lexicon and _is_due(kept)):
+            return None
+        return kept.known
+
     async def close(self) -> None:
         """Abandon what is being made."""
         for task in self._working.values():
@@ -83,7 +91,10 @@ class Understanding:
         if found.note:
             work.notes.append(found.note)
         if known is None:
+            work.lasting = False
             work.notes.append("the collection's values are still being counted; brands and the like were not read")
+        if any(part.kind is PartKind.DATE for part in found.parts):
+            work.lasting = False  # "last week" is another one next week
         if found.parts:
             apply(work, found)
 
@@ -99,7 +110,7 @@ class Understanding:
         kept = self._indexed.get(work.collection.id)
         if kept is not None and kept.lexicon is lexicon:
             return kept.known
-        if kept is not None and time.monotonic() - kept.made_at < kept.cost_s * REST_SHARE:
+        if kept is not None and not _is_due(kept):
             return kept.known
         task = self._working.get(work.collection.id)
         if task is None:
@@ -165,6 +176,10 @@ def apply(work: Work, found: Understood) -> None:
     work.meaning = work.words = found.query
     work.understood = found
     work.fallback = undo
+
+
+def _is_due(kept: _Indexed) -> bool:
+    return time.monotonic() - kept.made_at >= kept.cost_s * REST_SHARE
 
 
 def _size(lexicon: Lexicon) -> int:

@@ -49,7 +49,9 @@ class Wording:
         words = words_of(work.words)
         lexicon = await self._lexicons.current(work.collection, work.live)
         found = dict.fromkeys(one for one in joined if one not in words)
-        if lexicon is not None:
+        if lexicon is None:
+            work.lasting = False
+        else:
             found |= dict.fromkeys(one for one in _joins(words) if one in lexicon.identifiers)
             for one in joined:
                 if one not in lexicon.identifiers:
@@ -60,6 +62,7 @@ class Wording:
         """Look for what unknown words were meant to be as well, and embed that instead of them."""
         lexicon = await self._lexicons.current(work.collection, work.live)
         if lexicon is None:
+            work.lasting = False
             work.notes.append("typing errors were not looked for: the collection's words are still being read")
             return
         speller = lexicon.speller

@@ -47,6 +47,8 @@ class Work:
     trace: None unless the request asks to explain.
     firm: whether a ranking was made: what follows must not be ranked another way. degraded: whether words alone decide
     since the engine does not answer.
+    lasting: whether the answer stays right while nothing is written: false where it depends on the time, or on what is
+    still being made.
     rules: what the collection's rules say of this search, None for nothing. scored: what the reranker said, by chunk
     key, kept for further pages.
     """
@@ -81,6 +83,7 @@ class Work:
     planned: Retrieval | None = None
     firm: bool = False
     degraded: bool = False
+    lasting: bool = True
     rules: RulesFound | None = None
     scored: dict[int, float] = field(default_factory=dict)
 

@@ -192,6 +192,10 @@ class Live:
         return self.real.latest_seq if self.heard is None else self.heard
 
     @property
+    def mended(self) -> int:
+        return self.real.mended
+
+    @property
     def closed(self) -> bool:
         return self.real.closed
 

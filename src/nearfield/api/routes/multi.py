@@ -15,7 +15,8 @@ from nearfield.api.answers import SearchAnswer, answer_json
 from nearfield.api.bodies import SearchBody
 from nearfield.api.problems import problem_json
 from nearfield.api.reading import JsonRoute, json_response
-from nearfield.api.routes.search import count_search, read_search
+from nearfield.api.recalling import count_search
+from nearfield.api.routes.search import read_search
 from nearfield.api.state import Running
 from nearfield.domain.hits import Answer
 from nearfield.observe.logging import request_id

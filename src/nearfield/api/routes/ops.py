@@ -55,6 +55,7 @@ async def show_metrics(backend: Running, request: Request) -> Response:
     readings.append(
         metrics.gauge("nearfield_engine_up", "0 where an engine's server did not answer last.", ("engine",), up)
     )
+    readings += _answers(backend)
     readings += request.app.state.lanes.readings()
     return Response(metrics.render(readings), media_type=metrics.CONTENT_TYPE)
 
@@ -88,6 +89,17 @@ async def _caches(names: set[str], backend: Backend) -> list[metrics.Reading]:
     }
     told = "Queries whose vector was, or was not, in the cache."
     return [metrics.counter("nearfield_query_cache", told, ("embedder", "outcome"), counts)]
+
+
+def _answers(backend: Backend) -> list[metrics.Reading]:
+    answers = backend.searches.answers
+    counts: dict[tuple[str, ...], float] = {("hit",): float(answers.hits), ("miss",): float(answers.misses)}
+    told = "Searches answered from what was kept, and those that were not though they might have been."
+    return [
+        metrics.counter("nearfield_answer_cache", told, ("outcome",), counts),
+        metrics.gauge("nearfield_answer_cache_bytes", "Memory of kept answers.", (), {(): float(answers.bytes)}),
+        metrics.gauge("nearfield_answer_cache_answers", "Answers kept.", (), {(): float(len(answers))}),
+    ]
 
 
 def _values(known: list[CollectionStatus], name: str) -> dict[tuple[str, ...], float]:

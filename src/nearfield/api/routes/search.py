@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from nearfield.api.admission import SearchRoute
@@ -11,6 +11,7 @@ from nearfield.api.answers import SearchAnswer, answer_json
 from nearfield.api.bodies import HighlightBody, RerankSchema, SearchBody, SimilarBody
 from nearfield.api.limits import check_window
 from nearfield.api.reading import json_response
+from nearfield.api.recalling import RecallingRoute, completed, count_search, form_of
 from nearfield.api.state import Running, read_filter
 from nearfield.domain.boost_json import parse_boosts
 from nearfield.domain.facets import FacetScope, read_facets
@@ -22,21 +23,26 @@ from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search, Similar
 from nearfield.domain.reranking import parse_rerank
 from nearfield.domain.understood import kinds_to_read
-from nearfield.observe import metrics
 from nearfield.observe.logging import request_id
 from nearfield.settings import Settings
 
-router = APIRouter(route_class=SearchRoute, tags=["search"])
+router = APIRouter(route_class=RecallingRoute, tags=["search"])
+alike = APIRouter(route_class=SearchRoute, tags=["search"])
 
-LISTING = "listing"  # as the mode of what asks nothing, in metrics
 _MANY_HITS = 100  # written in a thread beyond
 
 
 @router.post("/v1/collections/{name}/search", responses={200: {"model": SearchAnswer}})
-async def search(name: str, body: SearchBody, backend: Running) -> Response:
+async def search(name: str, body: SearchBody, backend: Running, request: Request) -> Response:
     """Find documents by meaning, by words, or both, among those that pass a filter. The plan tells what was done."""
     ask = read_search(body, backend.settings)
-    return await _response(await backend.searches.search(name, ask), body.fields)
+    answer = await backend.searches.search(name, ask)
+    if answer.plan.cached and not answer.plan.waited_for:
+        count_search(answer)
+        form = form_of(answer, body.fields)
+        await backend.searches.remember(name, ask, answer, await request.body(), form)
+        return completed(form, answer)
+    return await _response(answer, body.fields)
 
 
 def read_search(body: SearchBody, settings: Settings) -> Search:
@@ -71,7 +77,7 @@ def read_search(body: SearchBody, settings: Settings) -> Search:
     )
 
 
-@router.post("/v1/collections/{name}/similar", responses={200: {"model": SearchAnswer}})
+@alike.post("/v1/collections/{name}/similar", responses={200: {"model": SearchAnswer}})
 async def similar(name: str, body: SimilarBody, backend: Running) -> Response:
     """Find documents like the given ones and unlike others, by meaning."""
     settings = backend.settings
@@ -98,13 +104,10 @@ def _read_highlight(given: bool | HighlightBody) -> Highlight | None:
     return Highlight(tuple(given.fields), given.pre, given.post, given.length)
 
 
-def count_search(answer: Answer) -> None:
-    """Put a search into the metrics."""
-    plan = answer.plan
-    metrics.SEARCH_SECONDS.labels(plan.mode or LISTING, plan.access).observe(answer.took_ms / 1000)
-
-
 async def _response(answer: Answer, fields: list[str] | None) -> Response:
     count_search(answer)
     content = answer_json(answer, fields, request_id.get())
     return await json_response(content, large=len(answer.hits) > _MANY_HITS)
+
+
+router.routes.extend(alike.routes)
