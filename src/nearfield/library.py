@@ -43,14 +43,17 @@ from nearfield.domain.rules_json import rules_from_json
 from nearfield.domain.spec_json import field_type, spec_from_json, spec_to_json
 from nearfield.domain.spelling import unknown_name
 from nearfield.domain.understood import kinds_to_read
-from nearfield.protocols.source import SourceRow
+from nearfield.indexing.arrivals import Wish, arrival, check_adopted
+from nearfield.protocols.source import SourceRow, VectorUse
 from nearfield.quality.feedback import FEW
 from nearfield.quality.impressions import now_ms
 from nearfield.quality.judged_files import assemble, read_judged
 from nearfield.quality.measures import MEASURES
 from nearfield.search.multi import MAX_SEARCHES, side_by_side
 from nearfield.settings import load_settings
-from nearfield.wiring import open_backend, open_files
+from nearfield.sources.ahead import Ahead, first_rows, first_told
+from nearfield.sources.vector_field import with_vectors
+from nearfield.wiring import open_backend, open_files, open_sources
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
@@ -204,6 +207,45 @@ class Database:
         self._loop.run(_ensure(self._backend, name, body))
         return CollectionHandle(self._loop, self._backend, name)
 
+    def import_from(
+        self,
+        name: str,
+        *sources: str | Path,
+        embed: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+        embedder: str | None = None,
+        engine: str | None = None,
+        index: Mapping[str, Any] | None = None,
+        vector_field: str | None = None,
+        vectors_by: str | None = None,
+        id_field: str | None = None,
+        rejected_file: str | Path | None = None,
+        on_progress: Callable[[ImportProgress], None] | None = None,
+    ) -> ImportReport:
+        """Take in other stores, or files whose rows bring vectors, and wait until all of it is searchable.
+
+        sources: `"chroma+http://host:8000?collection=books"`, `"qdrant+..."`, `"pgvector+..."`, `"faiss+file:PATH"`, or
+        files. A collection that does not exist is made as the first rows suggest, and keeps the vectors as they are.
+        embed, fields, engine, index: of a new collection, as in `collection`; `index={"metric": "dot"}` where the
+        store's metric is not the one meant. embedder: a model that embeds the texts anew, in place of the vectors.
+        vectors_by: the model that made the vectors: they become its own, and none is made anew; 20 texts are embedded
+        to see that it is the one. vector_field: where rows of files bring vectors. id_field: where they bring ids.
+        Run again after an interruption, it goes on where it was. Raises InvalidRequest, InvalidFile, InvalidSetting,
+        EngineUnavailable, MissingDependency, CollectionConflict.
+        """
+        typed = {field: field_type(value) for field, value in (fields or {}).items()}
+        wish = Wish(name, embed, typed, engine, embedder, dict(index or {}), vector_field, vectors_by)
+        given = open_sources([str(one) for one in sources], self._backend.settings)
+        work = _imported_from(
+            self._backend,
+            wish,
+            [Ahead(source) for source in given],
+            id_field=id_field,
+            rejected_file=None if rejected_file is None else Path(rejected_file),
+            on_progress=on_progress,
+        )
+        return self._loop.run(work)
+
     def collections(self) -> list[str]:
         """The names of all collections, sorted."""
         return [collection.name for collection in self._loop.run(self._backend.catalog.list())]
@@ -277,6 +319,37 @@ async def _ensure(backend: Backend, name: str, body: dict[str, Any]) -> None:
         await backend.catalog.create(spec_from_json(name, backend.with_defaults(body)))
     else:
         raise CollectionNotFound(f'no collection {name!r}; give embed="{{field}}: {{field}}" to make it', field="embed")
+
+
+async def _imported_from(
+    backend: Backend,
+    wish: Wish,
+    sources: Sequence[Ahead],
+    *,
+    id_field: str | None,
+    rejected_file: Path | None,
+    on_progress: Callable[[ImportProgress], None] | None,
+) -> ImportReport:
+    told = await asyncio.to_thread(first_told, sources)
+    rows = await asyncio.to_thread(first_rows, sources)
+    existing = (await backend.catalog.get(wish.name)).spec if await backend.catalog.exists(wish.name) else None
+    came = arrival(wish, told, rows, existing=existing, id_field=id_field, defaults=backend.with_defaults)
+    if existing is not None:
+        given = {"embed": wish.embed, "engine": wish.engine, "embedder": wish.embedder, "index": dict(wish.index)}
+        body = {key: value for key, value in given.items() if value} | ({"fields": wish.fields} if wish.fields else {})
+        await _ensure(backend, wish.name, body)
+    if came.use is VectorUse.ADOPT:
+        await check_adopted(came, await backend.embedders.get(came.spec.embedder))
+    if existing is None:
+        await backend.catalog.create(came.spec)
+    return await backend.documents.import_sources(
+        wish.name,
+        with_vectors(sources, field=came.vector_field, use=came.use),
+        id_field=came.id_field,
+        adopt=came.use is VectorUse.ADOPT,
+        rejected_file=rejected_file,
+        on_progress=on_progress,
+    )
 
 
 class CollectionHandle:
@@ -491,6 +564,14 @@ class CollectionHandle:
         pages = self._backend.documents.export(self.name)
         while (document := self._loop.run(anext_or_none(pages))) is not None:
             yield dict(document.body)
+
+    def export_parquet(self, path: str | Path, *, on_progress: Callable[[int, int], None] | None = None) -> int:
+        """Write every document with its vectors to a Parquet file, there whole or not at all; how many documents.
+
+        `Database.import_from` brings it back. on_progress: documents written, of how many; from the database's own
+        thread. Raises InvalidRequest unless the name ends in .parquet, InvalidFile, DiskFull, IndexLagging.
+        """
+        return self._loop.run(self._backend.export_parquet(self.name, Path(path), on_progress=on_progress))
 
     def configure(self, **changes: Any) -> dict[str, Any]:
         """Change how the collection is searched, at once and for good: `configure(fusion={"method": "rrf"})`.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from filelock import FileLock, Timeout
 
-from nearfield.domain.addresses import EngineAddress
+from nearfield.domain.addresses import EngineAddress, StoreAddress, names_store
 from nearfield.domain.errors import (
     DataDirInUse,
     EmbedderUnavailable,
@@ -289,6 +289,18 @@ def open_files(paths: Iterable[str | Path]) -> list[Source]:
     return [open_source(path) for path in paths]
 
 
+def open_sources(given: Iterable[str], settings: Settings) -> list[Source]:
+    """A source per file, or per address of another store. Raises InvalidFile, InvalidSetting, MissingDependency."""
+    from nearfield.sources.stores import open_store
+
+    def key(address: StoreAddress) -> str | None:
+        keys = settings.engine_keys
+        found = keys.get(f"{address.name}+{address.url}") or keys.get(address.name)
+        return None if found is None else found.get_secret_value()
+
+    return [open_store(one, key) if names_store(one) else open_source(one) for one in given]
+
+
 # -- rerankers ---------------------------------------------------------------------------------------------------------
 class RerankerPool:
     """One reranker per name, shared by every search."""
@@ -419,6 +431,25 @@ class Backend:
                     await (await self.generations.live(collection)).embedder.warm()
 
         self._loading = asyncio.create_task(load(), name="loading collections")
+
+    async def export_parquet(
+        self, name: str, path: Path, *, on_progress: Callable[[int, int], None] | None = None
+    ) -> int:
+        """Every document with its vectors into a Parquet file, there whole or not at all; how many.
+
+        on_progress: documents written, of how many; on the event loop.
+        Raises InvalidRequest unless the name ends in .parquet, InvalidFile, DiskFull, IndexLagging.
+        """
+        from nearfield.sources.parquet_export import ParquetExport
+
+        if path.suffix.lower() not in (".parquet", ".pq"):
+            raise InvalidRequest(f"{path.name} is to be Parquet; give a name that ends in .parquet", field="to")
+
+        def sink(live: OpenGeneration) -> ParquetExport:
+            made = live.generation
+            return ParquetExport(path, live.collection.spec, dimension=made.dimension, fingerprint=made.fingerprint)
+
+        return await self.documents.export_vectors(name, sink, on_progress=on_progress)
 
     async def warm(self) -> None:
         """Open every collection, load the models they need, search once, and begin to apply what is pending.

@@ -10,6 +10,7 @@ import shutil
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import numpy as np
 import qdrant_edge as edge
@@ -121,12 +122,22 @@ class Collection:
         return [{"id": point.id, "version": point.version, "score": point.score} for point in found]
 
     def scroll(self, body: Json) -> Json:
+        offset = body.get("offset")
         request = edge.ScrollRequest(
-            offset=body.get("offset"), limit=body.get("limit", 10), filter=_filter(body.get("filter"))
+            offset=UUID(offset) if isinstance(offset, str) else offset,
+            limit=body.get("limit", 10),
+            filter=_filter(body.get("filter")),
         )
+        wanted = {"with_payload": body.get("with_payload") is True, "with_vector": body.get("with_vector", False)}
         with self._lock:
             records, after = self._shard.scroll(request)
-        return {"points": [{"id": record.id} for record in records], "next_page_offset": after}
+            ids = [record.id for record in records]
+            whole = {one.id: one for one in self._shard.retrieve(ids, **wanted)} if any(wanted.values()) else {}
+        points = [{"id": _told(number)} for number in ids]
+        for point, number in zip(points, ids, strict=True):
+            if number in whole:
+                point |= {"payload": whole[number].payload, "vector": whole[number].vector}
+        return {"points": points, "next_page_offset": _told(after)}
 
     def count(self, body: Json) -> int:
         with self._lock:
@@ -255,6 +266,11 @@ def _params(body: Json) -> edge.SearchParams:
         quantization=edge.QuantizationSearchParams(**{"ignore": False, **quantization}) if quantization else None,
         indexed_only=False,
     )
+
+
+def _told(id: Any) -> Any:
+    """An id as JSON has it."""
+    return str(id) if isinstance(id, UUID) else id
 
 
 def _filter(body: Json | None) -> edge.Filter | None:

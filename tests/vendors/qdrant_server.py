@@ -118,6 +118,7 @@ def _delete(every: Collections, name: str, body: Json) -> Json:
 
 
 ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
+    ("GET", "/collections()", lambda every, *_: {"collections": [{"name": name} for name in every.names()]}),
     ("GET", "/collections/([^/]+)/exists", lambda every, name, _: {"exists": name in every.names()}),
     ("GET", "/collections/([^/]+)", lambda every, name, _: every.get(name).info()),
     ("PUT", "/collections/([^/]+)", _create),

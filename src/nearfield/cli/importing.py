@@ -11,26 +11,27 @@ import typer
 
 from nearfield.cli.failing import INTERRUPTED, tell_problem
 from nearfield.cli.progress import Meter
-from nearfield.cli.schema import agree, describe_spec, inferred_spec, readable
+from nearfield.cli.schema import agree, describe_spec
 from nearfield.cli.session import fetch_model, run, settings_for
 from nearfield.cli.terminal import duration, table
-from nearfield.domain.errors import InvalidRequest
-from nearfield.sources.ahead import Ahead
-from nearfield.wiring import open_files
+from nearfield.indexing.arrivals import arrival, check_adopted
+from nearfield.protocols.source import VectorUse
+from nearfield.sources.ahead import Ahead, first_rows, first_told
+from nearfield.sources.vector_field import with_vectors
+from nearfield.wiring import open_sources
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nearfield.cli.schema import Wish
     from nearfield.cli.terminal import Terminal
     from nearfield.domain.reports import ImportProgress, ImportReport
     from nearfield.domain.schema import CollectionSpec
-    from nearfield.protocols.source import Source, SourceRow
+    from nearfield.indexing.arrivals import Arrival, Wish
+    from nearfield.protocols.source import Told
     from nearfield.settings import Settings
     from nearfield.wiring import Backend
 
 SHOWN_REJECTIONS: Final = 20
-DEFAULT_ID: Final = "id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Ask:
 def import_files(ask: Ask, data: Path | None, terminal: Terminal) -> None:
     """Import, show progress, and tell what became of every row. Exits with INTERRUPTED after Ctrl-C."""
     settings = settings_for(data)
-    sources = [Ahead(source) for source in open_files(ask.files)]
+    sources = [Ahead(source) for source in open_sources(ask.files, settings)]
     work = _Work(ask, settings, sources, terminal)
     try:
         run(settings, work.run)
@@ -65,31 +66,41 @@ class _Work:
     pending: int = 0
 
     async def run(self, backend: Backend) -> None:
-        name = self.ask.wish.name
-        rows = await asyncio.to_thread(readable, self.sources)
-        exists = await backend.catalog.exists(name)
-        id_field = self._id_field(rows)
-        if exists:
-            spec = (await backend.catalog.get(name)).spec
-            agree(self.ask.wish, spec)
-        else:
-            spec = inferred_spec(self.ask.wish, rows, id_field=id_field, defaults=backend.with_defaults({}))
-        await asyncio.to_thread(fetch_model, self.settings, spec.embedder, self.terminal)
-        if not exists:
-            await backend.catalog.create(spec)
+        wish = self.ask.wish
+        told = await asyncio.to_thread(first_told, self.sources)
+        rows = await asyncio.to_thread(first_rows, self.sources)
+        existing = (await backend.catalog.get(wish.name)).spec if await backend.catalog.exists(wish.name) else None
+        if existing is not None:
+            agree(wish, existing)
+        came = arrival(wish, told, rows, existing=existing, id_field=self.ask.id_field, defaults=backend.with_defaults)
+        await asyncio.to_thread(fetch_model, self.settings, came.spec.embedder, self.terminal)
+        if came.use is VectorUse.ADOPT:
+            least = await check_adopted(came, await backend.embedders.get(came.spec.embedder))
+            self.terminal.say(f"{wish.vectors_by} gives the vectors that came: cosine {least:.4f} or more in a sample")
+        if existing is None:
+            await backend.catalog.create(came.spec)
             if not self.terminal.as_json:
-                describe_spec(spec, rows, id_field=id_field, terminal=self.terminal)
-        if id_field is None:
-            self.terminal.say(
-                "no id field: ids are made from the content, so a changed row is a new document (--id names a field)"
-            )
-        report = await self._imported(backend, id_field)
+                describe_spec(came.spec, came.bare, id_field=came.id_field, terminal=self.terminal)
+        self._note(told, came)
+        report = await self._imported(backend, came)
         if self.terminal.as_json:
-            self.terminal.give(_as_json(report, spec, created=not exists))
+            self.terminal.give(_as_json(report, came.spec, created=existing is None))
         else:
             self._tell(report)
 
-    async def _imported(self, backend: Backend, id_field: str | None) -> ImportReport:
+    def _note(self, told: Told, came: Arrival) -> None:
+        for note in told.notes:
+            self.terminal.say(note)
+        if came.use is VectorUse.KEEP:
+            self.terminal.say(f"vectors are taken as they are, compared by {came.spec.index.metric}")
+        if came.use is VectorUse.DROP:
+            self.terminal.say(f"vectors are left behind: texts are embedded by {came.spec.embedder}")
+        if came.id_field is None:
+            self.terminal.say(
+                "no id field: ids are made from the content, so a changed row is a new document (--id names a field)"
+            )
+
+    async def _imported(self, backend: Backend, came: Arrival) -> ImportReport:
         with Meter(self.terminal, read="bytes", indexed="documents") as meter:
 
             def show(progress: ImportProgress) -> None:
@@ -98,30 +109,19 @@ class _Work:
                 total, estimated = _total(progress)
                 meter.move("indexed", max(0, progress.stored - progress.pending), total, estimated=estimated)
 
-            sources: list[Source] = list(self.sources)
             return await backend.documents.import_sources(
                 self.ask.wish.name,
-                sources,
-                id_field=id_field,
+                with_vectors(self.sources, field=came.vector_field, use=came.use),
+                id_field=came.id_field,
+                adopt=came.use is VectorUse.ADOPT,
                 rejected_file=self._rejected_file(),
                 on_progress=show,
             )
 
-    def _id_field(self, rows: Sequence[SourceRow]) -> str | None:
-        """The field asked for, else `id` where rows have one, else None. Raises InvalidRequest for one no row has."""
-        seen = dict.fromkeys(name for row in rows for name in row.body)
-        if self.ask.id_field is None:
-            return DEFAULT_ID if DEFAULT_ID in seen else None
-        if rows and self.ask.id_field not in seen:
-            raise InvalidRequest(
-                f"--id {self.ask.id_field}: no such field in the first rows, which have {', '.join(seen)}", field="id"
-            )
-        return self.ask.id_field
-
     def _rejected_file(self) -> Path:
         if self.ask.rejected is not None:
             return self.ask.rejected
-        name = self.sources[0].name if len(self.sources) == 1 else self.ask.wish.name
+        name = self.sources[0].name.replace("/", "_") if len(self.sources) == 1 else self.ask.wish.name
         return Path(f"{'stdin' if name == '-' else name}.rejected.jsonl")
 
     def _tell(self, report: ImportReport) -> None:
@@ -145,7 +145,8 @@ class _Work:
         )
         self.terminal.say(f"{rows:,} rows in {duration(report.seconds)}")
         for refusal in report.rejected[:SHOWN_REJECTIONS]:
-            self.terminal.say(f"rejected line {refusal.line}: {refusal.detail} ({refusal.code})")
+            which = "" if refusal.id is None else f", id {refusal.id}"
+            self.terminal.say(f"rejected line {refusal.line}: {refusal.detail} ({refusal.code}{which})")
         if report.rejected_total > SHOWN_REJECTIONS:
             self.terminal.say(f"and {report.rejected_total - SHOWN_REJECTIONS:,} more")
         if report.rejected_file:

@@ -13,6 +13,7 @@ import typer
 from nearfield.cli.failing import FAILED, exit_code, tell
 from nearfield.domain.errors import NearfieldError
 from nearfield.domain.plans import Mode
+from nearfield.domain.schema import Metric
 
 app = typer.Typer(
     name="nearfield",
@@ -87,7 +88,12 @@ def _root(
 @app.command("import")
 def _import(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE", help="CSV, JSON lines, JSON or Parquet, also .gz; - is stdin.")
+        list[str],
+        typer.Argument(
+            metavar="FILE|STORE",
+            help="CSV, JSON lines, JSON or Parquet, also .gz; - is stdin. Or another store: "
+            "chroma+http://HOST?collection=NAME, qdrant+..., pgvector+..., faiss+file:PATH.",
+        ),
     ],
     collection: Annotated[str, typer.Option("--collection", "-c", metavar="NAME", help="Made when it is not there.")],
     id: Annotated[
@@ -107,6 +113,17 @@ def _import(
     index: Annotated[
         str | None, typer.Option(metavar="KEY=VALUE,...", help="Index settings: kind=hnsw,m=32,quantization=int8.")
     ] = None,
+    metric: Annotated[
+        Metric | None,
+        typer.Option(metavar="M", help="cosine, dot or euclidean (default: as the store compares, else cosine)."),
+    ] = None,
+    vector_field: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="Where rows of files bring vectors, taken as they are.")
+    ] = None,
+    vectors_by: Annotated[
+        str | None,
+        typer.Option(metavar="M", help="The model that made the vectors, checked on a sample: none is made anew."),
+    ] = None,
     rejected: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Where rejected rows are told (default: FILE.rejected.jsonl)."),
@@ -114,15 +131,21 @@ def _import(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Import files into a collection.
+    """Import files, or another store, into a collection.
+
+    A store's vectors are taken as they are, unless --embedder names a model that is to embed the texts anew.
 
     A new collection gets its fields and template from the first rows, and shows them. An import that was stopped goes
     on when it is run again: nothing is embedded twice.
     """
     from nearfield.cli import importing, schema
     from nearfield.cli.terminal import Terminal
+    from nearfield.indexing.arrivals import Wish
 
-    wish = schema.Wish(collection, embed, schema.parse_fields(field or []), engine, embedder, schema.parse_index(index))
+    settings = schema.parse_index(index) | ({} if metric is None else {"metric": metric.value})
+    wish = Wish(
+        collection, embed, schema.parse_fields(field or []), engine, embedder, settings, vector_field, vectors_by
+    )
     importing.import_files(importing.Ask(files, wish, id, rejected), data, Terminal(as_json=json))
 
 
@@ -272,11 +295,22 @@ def check(
 
 
 @app.command()
-def export(name: Name, data: Data = None, json: Json = False) -> None:
-    """Print every document, one JSON object a line; --json changes nothing."""
+def export(
+    name: Name,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE.parquet", help="Write Parquet there, with the vectors.")
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Print every document, one JSON object a line; or write all of it, with its vectors, to a Parquet file."""
     from nearfield.cli import moving
+    from nearfield.cli.terminal import Terminal
 
-    moving.export(name, data)
+    if to is None:
+        moving.export(name, data)
+    else:
+        moving.export_to(name, to, data, Terminal(as_json=json))
 
 
 @app.command()

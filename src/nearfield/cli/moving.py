@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.text import Text
 
+from nearfield.cli.progress import Meter
 from nearfield.cli.session import existing_data, run
-from nearfield.cli.terminal import json_bytes
+from nearfield.cli.terminal import duration, json_bytes, size
 from nearfield.domain.filter_text import parse_text
 from nearfield.protocols.store import brought
 
@@ -34,6 +37,23 @@ def export(name: str, data: Path | None) -> None:
         out.flush()
 
     run(existing_data(data), work)
+
+
+def export_to(name: str, to: Path, data: Path | None, terminal: Terminal) -> None:
+    """Every document with its vectors into a Parquet file, there whole or not at all."""
+    started = time.monotonic()
+
+    async def work(backend: Backend) -> int:
+        with Meter(terminal, exported="documents") as meter:
+            return await backend.export_parquet(name, to, on_progress=partial(meter.move, "exported"))
+
+    documents = run(existing_data(data), work)
+    size_bytes, seconds = to.stat().st_size, time.monotonic() - started
+    if terminal.as_json:
+        terminal.give({"collection": name, "documents": documents, "file": str(to), "bytes": size_bytes})
+    else:
+        many = "" if documents == 1 else "s"
+        terminal.show(Text(f"{documents:,} document{many} in {to}, {size(size_bytes)}, {duration(seconds)}"))
 
 
 async def _whole(backend: Backend, name: str, document: StoredDocument) -> dict[str, Any]:

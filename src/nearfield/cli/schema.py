@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nearfield.cli.terminal import cell, table
-from nearfield.domain.errors import CollectionConflict, InvalidFile, InvalidSchema
-from nearfield.domain.inference import MAX_ROWS, infer_fields, infer_template
-from nearfield.domain.spec_json import field_type, spec_from_json
-from nearfield.protocols.source import SourceRow
+from nearfield.domain.errors import CollectionConflict, InvalidSchema
+from nearfield.domain.spec_json import field_type
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from nearfield.cli.terminal import Terminal
     from nearfield.domain.schema import CollectionSpec, FieldType
-    from nearfield.sources.ahead import Ahead
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """A collection as the flags describe it; None and empty: not said."""
-
-    name: str
-    embed: str | None = None
-    fields: Mapping[str, FieldType] = field(default_factory=dict)
-    engine: str | None = None
-    embedder: str | None = None
-    index: Mapping[str, Any] = field(default_factory=dict)
+    from nearfield.indexing.arrivals import Wish
+    from nearfield.protocols.source import SourceRow
 
 
 def parse_fields(given: Sequence[str]) -> dict[str, FieldType]:
@@ -58,44 +44,6 @@ def parse_index(given: str | None) -> dict[str, Any]:
             raise InvalidSchema(f"--index {text}: expected key=value, for example kind=hnsw,m=32", field="index")
         index[key] = int(value) if value.isascii() and value.isdigit() else value
     return index
-
-
-def readable(sources: Sequence[Ahead]) -> list[SourceRow]:
-    """The first rows that can be read, of one file: the first that has any. Empty when none has. Blocks.
-
-    Raises InvalidFile for a file that cannot be read, before anything is stored of any other.
-    """
-    first = [[row for row in source.first(MAX_ROWS) if isinstance(row, SourceRow)] for source in sources]
-    return next((rows for rows in first if rows), [])
-
-
-def inferred_spec(
-    wish: Wish, rows: Sequence[SourceRow], *, id_field: str | None, defaults: Mapping[str, Any]
-) -> CollectionSpec:
-    """A collection from the flags, and from the rows where the flags are silent.
-
-    Raises InvalidFile when there is no row to infer from, InvalidSchema.
-    """
-    bodies, textual = [row.body for row in rows], any(row.textual for row in rows)
-    if not rows:
-        raise InvalidFile("no row could be read, so no collection was made; the files hold no rows, or none is valid")
-    fields = {**infer_fields(bodies, textual, id_field=id_field), **wish.fields}
-    embed = wish.embed or infer_template(fields, bodies, id_field=id_field)
-    said = {"engine": wish.engine, "embedder": wish.embedder, "index": dict(wish.index) or None}
-    given = {**defaults, **{key: value for key, value in said.items() if value is not None}}
-    return _with_columns(spec_from_json(wish.name, {**given, "embed": embed, "fields": fields}), bodies)
-
-
-def _with_columns(spec: CollectionSpec, bodies: Sequence[Mapping[str, Any]]) -> CollectionSpec:
-    """The spec itself, once every name in it was seen in the rows. Raises InvalidSchema."""
-    seen = dict.fromkeys(name for body in bodies for name in body)
-    for name in spec.embed.fields:
-        if name not in seen:
-            raise InvalidSchema(
-                f"embed template {spec.embed.source!r} names {name!r}, which no row has; rows have {', '.join(seen)}",
-                field="embed",
-            )
-    return spec
 
 
 def agree(wish: Wish, spec: CollectionSpec) -> None:

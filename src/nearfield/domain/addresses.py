@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from nearfield.domain.errors import InvalidSetting
 
@@ -60,6 +62,52 @@ class EngineAddress:
             return self.name
         asked = "&".join(f"{key}={value}" for key, value in self.options.items())
         return f"{self.name}+{self.url}" + (f"?{asked}" if asked else "")
+
+
+_STORE: Final = re.compile(r"([a-z][a-z0-9_-]*)\+([a-z]+):(?=.)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAddress:
+    """Another store that documents are imported from: `NAME+URL?option=value`, or `NAME+file:PATH?option=value`.
+
+    name: of the kind of store. scheme: of the URL. url: without options, for a server. path: of a file or folder, as it
+    was written, None for a server.
+    """
+
+    name: str
+    scheme: str
+    url: str
+    path: Path | None
+    options: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, text: str) -> StoreAddress:
+        """Read an address. Raises InvalidSetting; the message never repeats a password."""
+        found = _STORE.match(text)
+        if found is None:
+            raise InvalidSetting(
+                "a store is written NAME+URL?option=value or NAME+file:PATH?option=value", field="store"
+            )
+        name, scheme = found.groups()
+        if scheme != "file":
+            read = EngineAddress.parse(text)
+            return cls(name, scheme, read.url or "", None, read.options)
+        path, _, query = text[found.end() :].partition("?")
+        try:
+            pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+        except ValueError as exc:
+            raise InvalidSetting(f"store {name}: the options cannot be read: {exc}", field="store") from None
+        if len(dict(pairs)) < len(pairs):
+            raise InvalidSetting(f"store {name}: an option is given twice", field="store")
+        if path.startswith("//"):  # file:///path, whose host is empty
+            path = "/" + path.removeprefix("//").lstrip("/")
+        return cls(name, scheme, "", Path(unquote(path)), MappingProxyType(dict(pairs)))
+
+
+def names_store(text: str) -> bool:
+    """Whether a text is meant as the address of a store rather than as the name of a file."""
+    return bool(_STORE.match(text)) or "://" in text
 
 
 def is_remote(text: str) -> bool:

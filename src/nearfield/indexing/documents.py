@@ -12,6 +12,8 @@ from nearfield.domain.errors import DocumentNotFound, InvalidDocument, Nearfield
 from nearfield.domain.filters import matches
 from nearfield.domain.reports import UpsertResult
 from nearfield.domain.rows import row_of
+from nearfield.indexing.adopting import AdoptedVectors
+from nearfield.indexing.exports import run_export
 from nearfield.indexing.imports import run_import
 from nearfield.indexing.intake import Intake
 from nearfield.protocols.store import brought
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from nearfield.domain.reports import ImportProgress, ImportReport
     from nearfield.indexing.catalog import Catalog
     from nearfield.indexing.generations import Generations
+    from nearfield.indexing.imports import Takes
+    from nearfield.indexing.opening import OpenGeneration
+    from nearfield.protocols.sink import Sink
     from nearfield.protocols.source import Source, SourceRow
     from nearfield.protocols.store import Store
 
@@ -120,6 +125,18 @@ class Documents:
                 yield document
             after = page[-1].key
 
+    async def export_vectors(
+        self,
+        name: str,
+        sink: Callable[[OpenGeneration], Sink],
+        *,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """Every document and its vectors into a sink made for the live generation (see `indexing.exports`)."""
+        live = await self._generations.live(await self._catalog.get(name))
+        catch_up = partial(self.wait, name)
+        return await run_export(self._store, live, sink(live), catch_up=catch_up, on_progress=on_progress)
+
     async def wait(self, name: str, seq: int | None = None, *, timeout_s: float | None = None) -> int:
         """Wait until a change can be found by searches; how many changes had to be waited for.
 
@@ -144,12 +161,20 @@ class Documents:
         sources: Sequence[Source],
         *,
         id_field: str | None,
+        adopt: bool = False,
         rejected_file: Path | None = None,
         on_progress: Callable[[ImportProgress], None] | None = None,
     ) -> ImportReport:
-        """Take in whole files, then wait until all of it is searchable and indexed (see `indexing.imports`)."""
+        """Take in whole files, then wait until all of it is searchable and indexed (see `indexing.imports`).
+
+        adopt: the vectors that rows bring were made by the collection's embedder (see `indexing.adopting`).
+        """
+        takes: Takes = self
+        if adopt:
+            live = await self._generations.live(await self._catalog.get(name))
+            takes = AdoptedVectors(self, self._store, live.embedder, live.collection.spec.embed)
         return await run_import(
-            self,
+            takes,
             self._catalog,
             name,
             sources,

@@ -11,6 +11,7 @@ from nearfield.domain.documents import MAX_ID_LENGTH, Document, Rejection
 from nearfield.domain.errors import CallerError, InvalidDocument, InvalidVector
 from nearfield.domain.rows import check_body, json_ready, read_textual, row_of
 from nearfield.protocols.engine import check_vectors
+from nearfield.protocols.source import VECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from nearfield.domain.collections import Collection
     from nearfield.domain.documents import Float32Array
     from nearfield.protocols.source import SourceRow
-
-VECTOR_FIELD = "vector"
 
 
 class Intake:
@@ -55,9 +54,12 @@ class Intake:
         """One document from its JSON body. Raises InvalidDocument, InvalidVector, DimensionMismatch."""
         if not isinstance(body, Mapping):
             raise InvalidDocument(f"document is a {type(body).__name__}; expected a JSON object")
+        if self._brings_vectors and isinstance(body.get(VECTOR), np.ndarray):
+            body = dict(body)
+            vector = body.pop(VECTOR)  # before it would be made a list of Python's numbers
         body = dict(json_ready(body))
         if self._brings_vectors:
-            vector = self._vector(body.pop(VECTOR_FIELD, vector))
+            vector = self._vector(body.pop(VECTOR, vector))
         check_body(body)
         row_of(body, self._spec.fields)
         self._check_text(body)
@@ -83,12 +85,12 @@ class Intake:
     def _vector(self, given: object) -> Float32Array:
         if given is None:
             raise InvalidVector(
-                f"document brings no vector; expected a field {VECTOR_FIELD!r} of {self._dimension} numbers",
-                field=VECTOR_FIELD,
+                f"document brings no vector; expected a field {VECTOR!r} of {self._dimension} numbers",
+                field=VECTOR,
             )
         vector = _numbers(given)
         if vector.ndim != 1:
-            raise InvalidVector(f"vector has {vector.ndim} axes; expected a flat list of numbers", field=VECTOR_FIELD)
+            raise InvalidVector(f"vector has {vector.ndim} axes; expected a flat list of numbers", field=VECTOR)
         # checked for the metric, kept as given: the store holds what was sent
         check_vectors(vector, self._dimension, metric=self._spec.index.metric)
         return vector
@@ -98,9 +100,9 @@ def _numbers(given: object) -> Float32Array:
     try:
         array = np.asarray(given)
     except (TypeError, ValueError) as exc:
-        raise InvalidVector(f"vector is not a list of numbers: {exc}", field=VECTOR_FIELD) from exc
+        raise InvalidVector(f"vector is not a list of numbers: {exc}", field=VECTOR) from exc
     if array.dtype.kind not in "iuf":  # NumPy would read texts and booleans as numbers too
-        raise InvalidVector("vector holds something other than numbers", field=VECTOR_FIELD)
+        raise InvalidVector("vector holds something other than numbers", field=VECTOR)
     with np.errstate(over="ignore"):  # an overflow is infinite, and refused as such
         return array.astype(np.float32)
 

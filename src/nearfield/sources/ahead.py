@@ -5,11 +5,14 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
+from nearfield.domain.inference import MAX_ROWS
+from nearfield.protocols.source import SourceRow, Told
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from nearfield.domain.documents import Rejection
-    from nearfield.protocols.source import Source, SourceRow
+    from nearfield.protocols.source import Source
 
 MAX_AHEAD_BYTES: Final = 16 * 1024 * 1024
 
@@ -34,6 +37,9 @@ class Ahead:
     def position(self) -> int:
         return self._source.position
 
+    def told(self) -> Told:
+        return self._source.told()
+
     def first(self, count: int) -> list[SourceRow | Rejection]:
         """The first `count` rows, fewer at the end of the file or once MAX_AHEAD_BYTES are read. Blocks.
 
@@ -48,3 +54,17 @@ class Ahead:
     def rows(self) -> Iterator[SourceRow | Rejection]:
         seen, self._seen = self._seen, []
         return chain(seen, self._rest)
+
+
+def first_rows(sources: Sequence[Ahead]) -> list[SourceRow]:
+    """The first rows that can be read, of one source: the first that has any. Empty when none has. Blocks.
+
+    Raises InvalidFile for a file that cannot be read, before anything is stored of any other.
+    """
+    first = [[row for row in source.first(MAX_ROWS) if isinstance(row, SourceRow)] for source in sources]
+    return next((rows for rows in first if rows), [])
+
+
+def first_told(sources: Sequence[Ahead]) -> Told:
+    """What the first source that tells anything tells. Blocks."""
+    return next((told for told in (source.told() for source in sources) if told != Told()), Told())

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from nearfield.domain.errors import InvalidFile
+from nearfield.protocols.source import Told
 from nearfield.sources.csv_file import read_csv
 from nearfield.sources.json_file import BOM, read_json
 from nearfield.sources.origin import Origin
-from nearfield.sources.parquet_file import MAGIC, read_parquet
+from nearfield.sources.parquet_file import MAGIC, read_parquet, told_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +65,13 @@ class FileSource:
     @property
     def position(self) -> int:
         return self._origin.position
+
+    def told(self) -> Told:
+        """What a Parquet file that `export` wrote holds in its metadata; nothing for any other file."""
+        path = self._origin.path
+        if path is None or self._format != "parquet" or path.suffix == ".gz":
+            return Told()
+        return told_by(path)
 
     def rows(self) -> Iterator[SourceRow | Rejection]:
         origin = self._origin

@@ -12,10 +12,12 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from nearfield.domain.documents import Rejection
 from nearfield.domain.errors import InvalidDocument, InvalidFile
-from nearfield.protocols.source import SourceRow
+from nearfield.protocols.source import SourceRow, Told
+from nearfield.sources.parquet_layout import MARK, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from nearfield.sources.origin import Origin
 
@@ -50,16 +52,49 @@ def _read(handle: IO[bytes], origin: Origin, *, tell: bool) -> Iterator[SourceRo
     try:
         table = parquet.ParquetFile(handle)
         _refuse_doubled(table.schema_arrow.names, origin.name)
+        layout = _layout(table.schema_arrow)
         total = max(1, table.metadata.num_rows)
         for batch in table.iter_batches(batch_size=BATCH_ROWS):
             for row in batch.cast(_in_microseconds(batch.schema), safe=False).to_pylist():
                 number += 1
-                yield _row(number, row)
+                yield _row(number, row) if layout is None else _restored(number, row, layout)
             if tell and origin.size is not None:
                 origin.position = origin.size * number // total
     except (pa.ArrowException, OSError) as exc:
         place = f"after row {number}" if number else "from its start"
         raise InvalidFile(f"file {origin.name} cannot be read as Parquet {place}: {exc}") from exc
+
+
+def told_by(path: Path) -> Told:
+    """What a file that `export` wrote tells of itself; nothing for any other. Raises InvalidFile."""
+    import pyarrow as pa  # noqa: PLC0415
+    from pyarrow import parquet  # noqa: PLC0415
+
+    try:
+        layout = _layout(parquet.read_schema(path))
+    except (pa.ArrowException, OSError) as exc:
+        raise InvalidFile(f"file {path.name} cannot be read as Parquet from its start: {exc}") from exc
+    if layout is None:
+        return Told()
+    return Told(layout.dimension, layout.metric, layout.embed, layout.fields, layout.id_field)
+
+
+def _layout(schema: Any) -> Layout | None:
+    """The layout of a file that `export` wrote; one of a later version is read as any other file is."""
+    try:
+        return Layout.from_json((schema.metadata or {})[MARK])
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+def _restored(number: int, row: Mapping[str, Any], layout: Layout) -> SourceRow | Rejection:
+    read = _row(number, row)
+    if isinstance(read, Rejection):
+        return read
+    try:
+        return SourceRow(number, layout.restored(read.body))
+    except (ValueError, TypeError) as exc:
+        return Rejection(number, InvalidDocument.code, f"column {layout.rest!r} holds no JSON object: {exc}")
 
 
 def _refuse_doubled(names: list[str], file: str) -> None:

@@ -11,6 +11,8 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import faiss
+import numpy as np
 import orjson
 import pytest
 
@@ -202,3 +204,41 @@ def test_a_folder_that_cannot_be_written_is_told(nearfield: Run, products: Path,
     ran = nearfield("import", str(products), "-c", "shop", "--data", "file/data")
     assert ran.code == 2
     assert "cannot be used" in ran.err
+
+
+def test_a_store_is_named_where_a_file_would_be(nearfield: Run, own_folder: Path) -> None:
+    index = faiss.IndexFlatL2(4)
+    vectors = np.random.default_rng(2).normal(size=(6, 4)).astype(np.float32)
+    index.add(vectors)
+    faiss.write_index(index, "a.index")
+    rows = [b'{"name": "lamp %d", "price": %d}' % (i, i) for i in range(5)]
+    (own_folder / "rows.jsonl").write_bytes(b"\n".join(rows))
+    ran = nearfield("import", "faiss+file:a.index?rows=rows.jsonl", "-c", "lamps")
+    assert ran.code == 0, ran.err
+    assert "vectors are taken as they are, compared by euclidean" in ran.err
+    assert "rejected line 6: the file of rows ends before this vector" in ran.err
+    assert "(invalid_document, id 5)" in ran.err
+    assert 'embed "{name}" with vectors:4, engine exact, id id' in ran.err
+    told = (own_folder / "a.index.rejected.jsonl").read_bytes()
+    assert orjson.loads(told)["id"] == "5"
+    ran = nearfield("import", "faiss+file:a.index?rows=rows.jsonl", "-c", "dots", "--metric", "dot", "--json")
+    assert (ran.json["new"], ran.json["rejected"]) == (5, 1)
+    wrong = nearfield("import", "qdrant+http://127.0.0.1", "-c", "lamps")
+    assert (wrong.code, "which collection" in wrong.err) == (2, True)
+
+
+def test_a_collection_goes_out_as_parquet_and_comes_back(shop: Run, own_folder: Path) -> None:
+    ran = shop("export", "shop", "--to", "shop.parquet")
+    assert ran.code == 0, ran.err
+    assert "4 documents in shop.parquet" in ran.out
+    assert "ends in .parquet" in shop("export", "shop", "--to", "shop.csv").err
+    ran = shop("import", "shop.parquet", "-c", "own", "--vector-field", "vector")
+    assert "with vectors:256" in ran.err, ran.err
+    ran = shop("import", "shop.parquet", "-c", "same", "--vectors-by", "hashing")
+    assert "hashing gives the vectors that came: cosine 1.0000" in ran.err
+    anew = shop("import", "shop.parquet", "-c", "anew", "--json").json
+    assert (anew["new"], anew["embed"]) == (4, "{name}: {description}")
+    lines = [shop("export", name).out.splitlines() for name in ("shop", "same", "anew")]
+    documents = [sorted(map(orjson.loads, one), key=lambda body: str(body["id"])) for one in lines]
+    assert documents[1] == documents[2] == documents[0]
+    assert [each.name for each in own_folder.glob("*.partial")] == []

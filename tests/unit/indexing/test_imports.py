@@ -12,7 +12,7 @@ from nearfield.domain.errors import CollectionNotFound, EmbedderUnavailable, Ind
 from nearfield.domain.schema import FieldType, IndexSettings
 from nearfield.indexing import embedding, indexer
 from nearfield.indexing import imports as module
-from nearfield.protocols.source import SourceRow
+from nearfield.protocols.source import SourceRow, Told
 from nearfield.sources.files import open_source
 
 if TYPE_CHECKING:
@@ -174,6 +174,9 @@ class Breaking:
     def __init__(self, rows: int) -> None:
         self._rows = rows
         self.ended = threading.Event()
+
+    def told(self) -> Told:
+        return Told()
 
     def rows(self) -> Iterator[SourceRow | Rejection]:
         try:
