@@ -104,9 +104,11 @@ class ReachedIndex:
             if self._opening is None or self._opening.done():
                 self._opening = asyncio.create_task(self._reach(), name=f"reaching {self._spec.name}")
                 self._opening.add_done_callback(_told_elsewhere)
-            # shielded: who has no more time to wait must not keep the others from it
-            await asyncio.shield(self._opening)
-        assert self.inner is not None  # noqa: S101 - set by the task that was awaited
+            opening = self._opening
+            await asyncio.wait({opening})  # not the task itself: who has no more time must not end it for the others
+            if opening.cancelled():  # by `close`; it is not the caller that was cancelled
+                raise EngineUnavailable(f"index {self._spec.name!r} is closed")
+            return opening.result()
         return self.inner
 
     def unsupported(self, where: Filter) -> bool:

@@ -90,6 +90,19 @@ async def test_who_gives_up_waiting_leaves_the_opening_to_others(tmp_path: Path)
     await engine.close()
 
 
+async def test_who_waits_for_an_index_that_is_closed_is_told_and_not_cancelled(tmp_path: Path) -> None:
+    first, door = await opened(tmp_path)
+    await first.close()
+    door.state = "hangs"
+    engine = Reached(DoorEngine.at(tmp_path), open_s=0.05)
+    index = await engine.open(FLAT)
+    waiting = asyncio.create_task(index.count())
+    await asyncio.sleep(0.05)
+    await engine.close()
+    with pytest.raises(EngineUnavailable, match="closed"):
+        await waiting
+
+
 async def test_an_index_that_is_gone_when_its_server_is_back_is_told(tmp_path: Path) -> None:
     first, door = await opened(tmp_path)
     await first.drop(FLAT.name)
