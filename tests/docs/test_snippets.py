@@ -22,6 +22,8 @@ WITH_SNIPPETS = [
 ]
 MEANING_MATTERS = {"README.md", "quickstart.md"}
 """Pages whose asserts are about what is found; the others run with the fake embedder."""
+TAKE_LONG = {"moves.md", "evaluate.md"}
+"""Ten seconds and more."""
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +35,17 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(PROJECT / "examples" / "products" / "catalogue.csv", tmp_path / "products.csv")
 
 
-@pytest.mark.parametrize("page", WITH_SNIPPETS, ids=lambda page: page.relative_to(PROJECT).as_posix())
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(
+            page,
+            id=page.relative_to(PROJECT).as_posix(),
+            marks=[pytest.mark.heavy] if page.name in TAKE_LONG else [],
+        )
+        for page in WITH_SNIPPETS
+    ],
+)
 def test_the_snippets_of_a_page(page: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if page.name in MEANING_MATTERS:
         settings = load_settings()

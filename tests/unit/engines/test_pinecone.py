@@ -109,6 +109,7 @@ async def test_generations_of_one_dimension_share_an_index(stub: PineconeStub, e
     assert names == ["c1_g2", "c1_g11"]
 
 
+@pytest.mark.heavy
 async def test_many_namespaces_are_listed_page_by_page(stub: PineconeStub, engine: PineconeEngine) -> None:
     await engine.create(PLAIN)
     stray = {f"books-{n:016d}": Space() for n in range(110)}
