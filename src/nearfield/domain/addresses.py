@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from nearfield.domain.errors import InvalidSetting
+from nearfield.domain.servers import key_setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +47,7 @@ class EngineAddress:
         if has_password:
             raise InvalidSetting(
                 f"engine {name}: the URL holds a password, which would be stored and shown; "
-                f'give it as NEARFIELD_ENGINE_KEYS=\'{{"{name}": "..."}}\'',
+                f"give it as {key_setting(name)}",
                 field="engine",
             )
         if not parts.hostname and parts.scheme != "file":

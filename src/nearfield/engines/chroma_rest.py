@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 
+from nearfield.domain.servers import key_setting
 from nearfield.engines.http import SAID, Garbage, HttpServer
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class ChromaServer:
         headers = {"Content-Type": "application/json", "User-Agent": "nearfield"}
         if key is not None:
             headers |= {"x-chroma-token": key, "Authorization": f"Bearer {key}"}
-        wrong_key = 'check the key given as NEARFIELD_ENGINE_KEYS=\'{"chroma": "..."}\''
+        wrong_key = f"check the key given as {key_setting('chroma')}"
         self._server = HttpServer(
             "chroma", headers, key=key, wrong_key=wrong_key, message=_message, timeout_s=timeout_s
         )

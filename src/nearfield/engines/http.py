@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from nearfield.domain.errors import IndexMissing, NearfieldError
+from nearfield.domain.servers import may_pass
 from nearfield.engines.calls import Calls, Fault, retry_after_s
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     import httpx2
 
-_PASSING: Final = frozenset({408, 425, 429})
 SAID: Final = 300
 """Characters of a server's own words that go into an error."""
 
@@ -98,7 +98,7 @@ class HttpServer:
             case Refused(status=401 | 403):
                 return Fault(f"{exc}; {self._wrong_key}", passing=False)
             case Refused(status=status):
-                return Fault(str(exc), passing=status in _PASSING or status >= 500, wait_s=exc.wait_s)
+                return Fault(str(exc), passing=may_pass(status), wait_s=exc.wait_s)
             case Garbage():
                 return Fault(str(exc), passing=True)
             case httpx2.HTTPError() | httpx2.InvalidURL():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import orjson
 
 from nearfield.domain.errors import DiskFull, EngineUnavailable, IndexMissing, InvalidSetting, NearfieldError
+from nearfield.domain.servers import key_setting
 from nearfield.engines.calls import Fault, retry_after_s
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ def _meaning_of_status(refused: _Refused) -> Fault | NearfieldError:
     if refused.status in {401, 403}:
         return Fault(
             f"the server refused the key (status {refused.status}); give one that may read and write the indexes, "
-            'as NEARFIELD_ENGINE_KEYS=\'{"opensearch": "user:password"}\'',
+            f"as {key_setting('opensearch', 'user:password')}",
             passing=False,
         )
     return Fault(str(refused), passing=refused.status in _PASSING, wait_s=refused.wait_s)

@@ -16,6 +16,7 @@ from nearfield.domain.errors import (
 )
 from nearfield.domain.filters import GeoRadius
 from nearfield.domain.schema import IndexKind, Metric
+from nearfield.domain.servers import key_setting
 from nearfield.engines.pinecone_filters import compile_filter, metadata_of
 from nearfield.engines.pinecone_namespace import MAX_HITS, Namespace, Record
 from nearfield.engines.pinecone_project import Place, Project, namespace_of
@@ -90,7 +91,7 @@ class PineconeEngine:
             raise InvalidSetting("engine pinecone is reached by pinecone+https://api.pinecone.io", field="engine")
         if not key:
             raise InvalidSetting(
-                'engine pinecone needs an API key; give it as NEARFIELD_ENGINE_KEYS=\'{"pinecone": "..."}\'',
+                f"engine pinecone needs an API key; give it as {key_setting('pinecone')}",
                 field="engine",
             )
         empty = next((name for name, value in address.options.items() if not value), None)

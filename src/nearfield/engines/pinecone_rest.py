@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 
+from nearfield.domain.servers import key_setting
 from nearfield.engines.http import SAID, Garbage, HttpServer
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Rest:
             "Content-Type": "application/json",
             "User-Agent": "nearfield",
         }
-        wrong_key = 'check the key given as NEARFIELD_ENGINE_KEYS=\'{"pinecone": "..."}\' and what it may do'
+        wrong_key = f"check the key given as {key_setting('pinecone')} and what it may do"
         self._server = HttpServer(
             "pinecone", headers, key=key, wrong_key=wrong_key, message=_message, timeout_s=timeout_s
         )

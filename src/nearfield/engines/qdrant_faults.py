@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from nearfield.domain.errors import DiskFull, IndexMissing, NearfieldError
+from nearfield.domain.servers import may_pass
 from nearfield.engines.calls import Fault, retry_after_s
 from nearfield.engines.qdrant_schema import sdk
 
-_PASSING: Final = frozenset({408, 425, 429})
 _REFUSED: Final = (
     "the server refused the API key; give the right one, with write access, in NEARFIELD_ENGINE_KEYS, "
     "and over https where the server asks for that"
@@ -46,7 +46,7 @@ def _of_response(exc: Any) -> Fault | NearfieldError:
         return _missing()
     if "no space left" in text.lower():
         return DiskFull("no space left on the disk of the Qdrant server; free some and try again")
-    passing = status in _PASSING or status >= 500
+    passing = may_pass(status)
     return Fault(f"status {status}: {text}", passing=passing, wait_s=retry_after_s(exc.headers.get("retry-after")))
 
 

@@ -11,8 +11,9 @@ import orjson
 
 from nearfield.domain.errors import EngineUnavailable, InvalidRequest, MissingDependency
 from nearfield.domain.schema import Metric
+from nearfield.domain.servers import key_setting
 from nearfield.protocols.source import Told
-from nearfield.sources.store_rows import PAGE, StoreRow
+from nearfield.sources.store_rows import PAGE, StoreRow, lifted
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
@@ -119,11 +120,7 @@ class PgvectorReader:
 
     def _row(self, record: Any) -> StoreRow:
         id, vector, *values = record.values()  # noqa: A001 - the row's own word
-        fields = dict(zip(self._names, values, strict=True))
-        inner = fields.get(self._lift) if self._lift is not None else None
-        if isinstance(inner, dict):
-            del fields[self._lift or ""]
-            fields = {**inner, **fields}
+        fields = lifted(dict(zip(self._names, values, strict=True)), self._lift)
         return StoreRow(
             id if isinstance(id, int) else str(id), fields, None if vector is None else np.asarray(vector, np.float32)
         )
@@ -210,7 +207,7 @@ class _Connection:
             ) from exc
         except (vendor.InvalidPasswordError, vendor.InvalidAuthorizationSpecificationError) as exc:
             raise EngineUnavailable(
-                f'PostgreSQL refused the password: {exc}; give it as NEARFIELD_ENGINE_KEYS=\'{{"pgvector": "..."}}\''
+                f"PostgreSQL refused the password: {exc}; give it as {key_setting('pgvector')}"
             ) from exc
         except (vendor.PostgresError, vendor.InterfaceError, OSError, TimeoutError) as exc:
             raise EngineUnavailable(f"PostgreSQL cannot be read: {type(exc).__name__}: {exc}") from exc

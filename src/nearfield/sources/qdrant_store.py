@@ -11,11 +11,12 @@ import stamina
 from nearfield.domain.documents import Rejection
 from nearfield.domain.errors import EngineUnavailable, InvalidFile, InvalidRequest, InvalidVector, MissingDependency
 from nearfield.domain.schema import Metric
+from nearfield.domain.servers import key_setting, may_pass
 from nearfield.protocols.source import Told
-from nearfield.sources.store_rows import PAGE, StoreRow
+from nearfield.sources.store_rows import PAGE, StoreRow, lifted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from nearfield.protocols.source import SourceRow
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 TIMEOUT_S: Final = 60
 TRIES: Final = 4
 _METRICS: Final = {"Cosine": Metric.COSINE, "Dot": Metric.DOT, "Euclid": Metric.EUCLIDEAN}
-_PASSING: Final = frozenset({408, 425, 429})
 
 
 class QdrantReader:
@@ -94,7 +94,7 @@ class QdrantReader:
             vector = None if given is None else np.asarray(given, np.float32)
         except (TypeError, ValueError):
             return Rejection(line, InvalidVector.code, "the point's vector is not a list of numbers", str(id))
-        return StoreRow(id, _lifted(point.payload or {}, self._lift), vector)
+        return StoreRow(id, lifted(point.payload or {}, self._lift), vector)
 
     def _call(self, call: Callable[[], Any]) -> Any:
         """What passes is tried again. Raises EngineUnavailable."""
@@ -105,7 +105,7 @@ class QdrantReader:
 
         def passing(exc: Exception) -> bool:
             if isinstance(exc, UnexpectedResponse):
-                return exc.status_code in _PASSING or (exc.status_code or 0) >= 500
+                return may_pass(exc.status_code or 0)
             return isinstance(exc, ResponseHandlingException)
 
         try:
@@ -115,8 +115,7 @@ class QdrantReader:
         except UnexpectedResponse as exc:
             if exc.status_code in (401, 403):
                 raise EngineUnavailable(
-                    f"Qdrant refused the key ({exc.status_code}); give it as "
-                    'NEARFIELD_ENGINE_KEYS=\'{"qdrant": "..."}\''
+                    f"Qdrant refused the key ({exc.status_code}); give it as {key_setting('qdrant')}"
                 ) from exc
             raise EngineUnavailable(f"Qdrant answered {exc.status_code}: {exc.content[:200]!r}") from exc
         except ResponseHandlingException as exc:
@@ -169,10 +168,3 @@ def _chosen(asked: str | None, names: Sequence[str]) -> str:
         f"points of this collection of Qdrant have the vectors {known}; say which, as in vector={(*names, 'NAME')[0]}",
         field="vector",
     )
-
-
-def _lifted(payload: Mapping[str, Any], lift: str | None) -> dict[str, Any]:
-    inner = payload.get(lift) if lift is not None else None
-    if not isinstance(inner, dict):
-        return dict(payload)
-    return {**inner, **{name: value for name, value in payload.items() if name != lift}}

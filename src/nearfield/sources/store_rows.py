@@ -110,3 +110,11 @@ def body_of(row: StoreRow) -> dict[str, Any]:
                 free += "_"
             body[free] = value
     return body | own | ({} if row.vector is None else {VECTOR: row.vector})
+
+
+def lifted(fields: Mapping[str, Any], lift: str | None) -> dict[str, Any]:
+    """The fields with those of the object `lift` among them in its place; any of the same name outside of it wins."""
+    inner = fields.get(lift) if lift is not None else None
+    if not isinstance(inner, dict):
+        return dict(fields)
+    return {**inner, **{name: value for name, value in fields.items() if name != lift}}

@@ -9,6 +9,7 @@ import orjson
 import stamina
 
 from nearfield.domain.errors import EngineUnavailable
+from nearfield.domain.servers import key_setting, may_pass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,14 +61,13 @@ class Web:
         except httpx2.HTTPError as exc:
             raise _Passing(f"{type(exc).__name__}: {exc}") from exc
         status = answer.status_code
-        if status in (408, 425, 429) or status >= 500:
+        if may_pass(status):
             raise _Passing(f"status {status}")
         if status == 404 and absent:
             return None
         if status in (401, 403):
             raise EngineUnavailable(
-                f"{self._vendor} at {self._url} refused the key ({status}); "
-                f'give it as NEARFIELD_ENGINE_KEYS=\'{{"{self._vendor}": "..."}}\''
+                f"{self._vendor} at {self._url} refused the key ({status}); give it as {key_setting(self._vendor)}"
             )
         if not answer.is_success:
             raise EngineUnavailable(f"{self._vendor} at {self._url}: status {status}: {answer.text[:_SAID]}")
