@@ -123,6 +123,7 @@ class AnswerCache:
         known = self._grounds.get(collection.id)
         if known is not None:
             if known.at == at and all(a is b for a, b in zip(known.parts, parts, strict=True)):
+                self._grounds.move_to_end(collection.id)
                 return known.number
             self._drop(collection.id)
         made = self._grounds[collection.id] = _Ground(next(self._numbers), parts, at)

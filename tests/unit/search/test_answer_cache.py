@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from nearfield.domain.queries import Search
 from nearfield.domain.rules_json import rules_from_json
 from nearfield.domain.spec_json import spec_from_json
 from nearfield.protocols.source import SourceRow
+from nearfield.search import answer_cache
 from nearfield.search.answer_cache import question_of
 from nearfield.settings import load_settings
 from nearfield.wiring import Backend, open_backend
@@ -229,6 +231,22 @@ async def test_no_memory_keeps_nothing(opened: Opened) -> None:
         for _ in range(2):
             assert not (await ask(backend)).plan.cached
         assert (len(backend.searches.answers), backend.searches.answers.misses) == (0, 0)
+
+
+def test_answers_of_the_collection_asked_longest_ago_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_cache, "MAX_GROUNDS", 2)
+    cache = answer_cache.AnswerCache(budget_bytes=1_000_000)
+    live: Any = SimpleNamespace(applied_seq=1, latest_seq=1, mended=0)
+    first, second, third = (SimpleNamespace(id=number) for number in range(3))
+
+    def ground(collection: Any) -> int | None:
+        return cache.ground(collection, live)
+
+    kept, lost = ground(first), ground(second)
+    assert ground(first) == kept
+    ground(third)
+    assert ground(first) == kept
+    assert ground(second) != lost
 
 
 def test_questions_that_mean_something_else_are_told_apart() -> None:
