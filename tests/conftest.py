@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 from tests.engine_record import EngineRecord
 from tests.vendors.postgres_server import PostgresServer, postgres_binaries
 from tests.vendors.qdrant_process import QDRANT_KEY, QdrantProcess, why_no_qdrant
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).parent.parent
 SHARED_DATA = PROJECT.parent / "shared" / "data"
 SHARED_SCHEMAS = PROJECT.parent / "shared" / "schemas"
+
+
+# The same examples in every run, so that a failure is of the change under test.
+# `--hypothesis-profile explore` seeks new ones.
+settings.register_profile("steady", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.load_profile("steady")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
