@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PLACES_A_CORE: Final = 16
 """On two cores 32: a batch of the embedder's (which takes 32 queries) while those of the batch before are searched."""
 QUEUE_A_PLACE: Final = 4
-"""On two cores 128 wait: at some 300 searches a second the last of them is answered within half a second."""
+"""On two cores 128 wait: at 200 searches a second the last of them is answered within 0.8 s."""
 LONGEST_RETRY_S: Final = 60
 _PACE: Final = 0.1  # weight of the latest interval in the mean
 
