@@ -177,4 +177,10 @@ class Moving:
         async def search(ask: Search) -> Answer:
             return await searcher.search(name, ask, recorded=False)
 
-        return Subject(opened.generation, opened.embedder, search, lambda: true_pages(self._store, opened))
+        return Subject(
+            opened.generation,
+            opened.embedder,
+            search,
+            pages=lambda: true_pages(self._store, opened),
+            applied=lambda: opened.applied_seq,
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -136,3 +137,22 @@ async def test_a_collection_written_after_others_is_asked_as_much(backend: Backe
     found = (await backend.moving.move("later", {"engine": "local"})).verification
     assert found is not None
     assert found.sources == {"documents": 500}
+
+
+async def test_what_is_written_while_it_is_verified_does_not_count_as_lost(backend: Backend) -> None:
+    writing: list[asyncio.Task[Any]] = []
+
+    def write(what: str, done: int, total: int) -> None:
+        if what == "searched" and not writing:
+            changed = [SourceRow(one.line, {**one.body, "name": f"{one.body['name']} sold"}) for one in rows(450)]
+            writing.append(asyncio.create_task(backend.documents.upsert(NAME, changed)))
+
+    made = await backend.moves.begin(NAME, {"engine": "local"})
+    await backend.moves.caught_up(NAME, made.number)
+    found = await backend.moving.verify(NAME, made.number, questions=200, on_progress=write)
+    await asyncio.gather(*writing)
+    assert found.old is not None
+    assert found.changed > 100
+    assert found.new.recall > 0.99
+    assert found.old.recall > 0.99
+    assert found.passed, found.gates

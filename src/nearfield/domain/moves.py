@@ -106,7 +106,8 @@ class Gate:
 class Side:
     """How one generation answered.
 
-    recalls: of each query against comparing every stored vector, 0 to 1. took_ms: of each search that was answered.
+    recalls: of each query against comparing every stored vector, 0 to 1, but for those that found only what was written
+    meanwhile. took_ms: of each search that was answered.
     failures: searches that raised. ndcg: nDCG@10 on the judgments, None without.
     """
 
@@ -121,7 +122,7 @@ class Side:
 
     @property
     def recall(self) -> float:
-        """The mean; 1 where nothing was asked."""
+        """The mean; 1 where nothing is known."""
         return sum(self.recalls) / len(self.recalls) if self.recalls else 1.0
 
     def percentile_ms(self, percent: float) -> float:

@@ -35,18 +35,27 @@ class Nearest:
     scores: tuple[float, ...]
     matching: int
 
-    def recall(self, found: Sequence[str], depth: int, *, without: frozenset[str]) -> float:
+    def recall(
+        self, found: Sequence[str], depth: int, *, room: int | None = None, without: frozenset[str] = frozenset()
+    ) -> float | None:
         """The share of the true nearest `depth` that was found; one as near as the last of them counts as well.
 
-        without: documents of which nothing can be said, in the truth or in what was found.
+        found: best first. room: hits that were asked for, `depth` unless given.
+        without: documents of which nothing can be said, among the `room` first of the truth and in what was found. They
+        take places in both, and fewer than `depth` are looked for where they leave no more.
+        Returns None where nothing can be said of any.
         """
+        room = depth if room is None else room
         known = [(one, score) for one, score in zip(self.ids, self.scores, strict=True) if one not in without]
-        due = min(depth, len(known))
+        seen = [one for one in found if one not in without]
+        due = min(depth, sum(one not in without for one in self.ids[:room]))
+        if len(found) >= room:
+            due = min(due, len(seen))
         if not due:
-            return 1.0
+            return None if self.ids else 1.0
         enough = known[due - 1][1] - TIE * max(1.0, abs(known[due - 1][1]))
         right = {one for one, score in known if score >= enough}
-        return min(due, len(right.intersection(found))) / due
+        return min(due, len(right.intersection(seen[:due]))) / due
 
 
 async def true_nearest(

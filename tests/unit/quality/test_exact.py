@@ -46,7 +46,18 @@ async def test_the_truth_is_that_of_comparing_one_by_one(metric: Metric) -> None
 
 def test_recall_counts_what_is_as_near_and_leaves_out_what_changed() -> None:
     truth = Nearest(("a", "b", "c", "d"), (0.9, 0.8, 0.7, 0.7), 4)
-    assert truth.recall(["a", "b", "d"], 3, without=frozenset()) == 1.0  # d is as near as c
-    assert truth.recall(["a", "x", "y"], 3, without=frozenset()) == pytest.approx(1 / 3)
+    assert truth.recall(["a", "b", "d"], 3) == 1.0  # d is as near as c
+    assert truth.recall(["a", "x", "y"], 3) == pytest.approx(1 / 3)
     assert truth.recall(["b", "c"], 2, without=frozenset({"a"})) == 1.0
-    assert truth.recall([], 3, without=frozenset("abcd")) == 1.0
+    assert truth.recall([], 3, without=frozenset("abcd")) is None
+    assert Nearest((), (), 0).recall([], 3) == 1.0
+
+
+def test_what_changed_takes_places_that_are_not_missed() -> None:
+    truth = Nearest(tuple("abcdefgh"), tuple(1 - n / 10 for n in range(8)), 8)
+    written = frozenset("acwxy")
+    assert truth.recall(["w", "b", "x", "y"], 3, room=4, without=written) == 1.0  # no place was left for d
+    assert truth.recall(["w", "e", "x", "y"], 3, room=4, without=written) == 0.0  # but b was nearer
+    assert truth.recall(["b", "e", "f", "g"], 3, room=4, without=written) == pytest.approx(1 / 2)  # b and d were due
+    assert truth.recall(["w", "b"], 3, room=4, without=written) == pytest.approx(1 / 2)  # there was room for d
+    assert truth.recall(["w", "x", "y", "a"], 3, room=4, without=written) is None
