@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 INDEXING_KB = 30  # a server's default is 10,000; here some 120 rows are to have a graph
 FULL_SCAN_KB = 10
+SEGMENT_KB = 3_000  # the binding keeps the interpreter while it builds one, so that nobody else is answered meanwhile
 DISTANCES = {
     "Cosine": edge.Distance.Cosine,
     "Dot": edge.Distance.Dot,
@@ -227,7 +228,9 @@ def _config(body: Json) -> edge.EdgeConfig:
             )
             for name, params in (body.get("sparse_vectors") or {}).items()
         },
-        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=INDEXING_KB, default_segment_number=2),
+        optimizers=edge.EdgeOptimizersConfig(
+            indexing_threshold=INDEXING_KB, default_segment_number=2, max_segment_size=SEGMENT_KB
+        ),
     )
 
 
