@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import platform
 import sys
 import threading
 from contextlib import contextmanager, suppress
@@ -39,7 +41,8 @@ class ParquetExport:
         if not path.parent.is_dir():
             raise InvalidFile(f"folder {path.parent} does not exist; make it first", field="to")
         self._path, self._spec, self._dimension, self._fingerprint = path, spec, dimension, fingerprint
-        self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        _clear_left(path)
+        self._partial = path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}.partial")
         self._group = max(1, min(GROUP_ROWS, GROUP_COMPONENTS // dimension))
         self._rows: list[VectorRow] = []
         self._layout: Layout | None = None
@@ -179,6 +182,20 @@ def _passages(rows: Sequence[VectorRow], dimension: int) -> Any:
     flat = _vectors(np.concatenate(several) if several else np.empty((0, dimension), np.float32))
     mask = pa.array([count == 0 for count in counts])
     return pa.ListArray.from_arrays(offsets, flat, mask=mask)
+
+
+def _clear_left(path: Path) -> None:
+    """Remove what exports to this file left that were killed: their processes were this machine's, and are no more."""
+    if sys.platform == "win32":
+        return  # to ask after a process there is to end it
+    for left in path.parent.glob(f"{glob.escape(f'{path.name}.{platform.node()}-')}*.partial"):
+        try:
+            os.kill(int(left.stem.rpartition("-")[2]), 0)
+        except ProcessLookupError:
+            with suppress(OSError):
+                left.unlink()
+        except (OSError, ValueError, OverflowError):
+            continue  # it is another user's, or none of ours
 
 
 def _sync_folder(folder: Path) -> None:

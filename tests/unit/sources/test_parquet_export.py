@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -193,3 +196,18 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         sink.finish()
     sink.abandon()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be asked after")
+def test_what_a_killed_export_left_goes_with_the_next(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, running, another = (
+        tmp_path / f"a.parquet.{platform.node()}-{gone.pid}.partial",
+        tmp_path / f"a.parquet.{platform.node()}-{os.getppid()}.partial",
+        tmp_path / f"b.parquet.{platform.node()}-{gone.pid}.partial",
+    )
+    for path in (left, running, another):
+        path.write_bytes(b"half")
+    ParquetExport(tmp_path / "a.parquet", SPEC, dimension=3, fingerprint="f")
+    assert [path.exists() for path in (left, running, another)] == [False, True, True]
