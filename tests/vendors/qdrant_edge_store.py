@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 INDEXING_KB = 30  # a server's default is 10,000; here some 120 rows are to have a graph
 FULL_SCAN_KB = 10
-SEGMENT_KB = 3_000  # the binding keeps the interpreter while it builds one, so that nobody else is answered meanwhile
+SEGMENT_KB = 2_000  # the binding keeps the interpreter while it builds one, so that nobody else is answered meanwhile
 DISTANCES = {
     "Cosine": edge.Distance.Cosine,
     "Dot": edge.Distance.Dot,
@@ -164,14 +164,17 @@ class Collection:
             self._stale.set()
 
     def _optimize(self) -> None:
-        """A server's optimizers: they begin when they like."""
+        """A server's optimizers: they begin when they like, and leave most of the time to others."""
+        took_s = 0.0
         while True:
             self._stale.wait()
-            time.sleep(0.1)  # what comes together is taken in together
+            time.sleep(max(0.1, 4 * took_s))  # what comes together is taken in together
             with self._lock:
                 if self._closed:
                     return
+                began = time.perf_counter()
                 self._shard.optimize()
+                took_s = time.perf_counter() - began
                 self._stale.clear()
 
     def _keep(self) -> None:

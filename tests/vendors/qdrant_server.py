@@ -169,6 +169,13 @@ class Handler(BaseHTTPRequestHandler):
         """Silence: tests read stdout."""
 
 
+class Server(ThreadingHTTPServer):
+    """A thread for each connection."""
+
+    daemon_threads = True
+    request_queue_size = 256  # nobody is let in while the engine keeps the interpreter, and 5 is soon exceeded
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -180,8 +187,7 @@ def main() -> None:
     Handler.service = Service(
         given.folder, given.key, Contract.load(given.schema, closed=True) if given.schema else None
     )
-    server = ThreadingHTTPServer(("127.0.0.1", given.port), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", given.port), Handler)
     if given.tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*given.tls)
