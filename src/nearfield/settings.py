@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from nearfield.domain.errors import InvalidSetting
 from nearfield.domain.queries import MAX_LIMIT, MAX_OFFSET
 from nearfield.domain.reranking import MAX_DEPTH
+from nearfield.domain.schema import in_int8
 
 PREFIX = "NEARFIELD_"
 
@@ -52,8 +53,10 @@ class Settings(BaseSettings):
     runtime: Literal["auto", "openvino", "onnxruntime"] = Field(
         "auto", description="What runs ONNX models; auto is OpenVINO on x86-64 and ONNX Runtime elsewhere."
     )
-    precision: Literal["native", "float32"] = Field(
-        "native", description="Arithmetic of the embedder; native is bfloat16 where the processor has it."
+    precision: Literal["native", "float32", "int8"] = Field(
+        "native",
+        description="Arithmetic of embedders; native is bfloat16 where the processor has it. int8 is of collections "
+        "yet to be made that name no embedder: as if `embedder` ended in `:int8`.",
     )
     threads: NonNegativeInt = Field(0, description="Threads of the embedder; 0 means one per core.")
     reranker: str | None = Field(
@@ -125,6 +128,16 @@ class Settings(BaseSettings):
     @classmethod
     def _split_keys(cls, value: object) -> object:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
+
+    @property
+    def default_embedder(self) -> str:
+        """Embedder of collections that name none: `embedder`, in int8 where `precision` says so."""
+        return in_int8(self.embedder) if self.precision == "int8" else self.embedder
+
+    @property
+    def float_precision(self) -> Literal["native", "float32"]:
+        """Arithmetic of models whose name does not say int8."""
+        return "native" if self.precision == "int8" else self.precision
 
     def origin(self, name: str) -> str:
         """Where a setting's value comes from: `given` in code or by a flag, its variable's name, or `default`."""

@@ -30,7 +30,7 @@ from nearfield.domain.errors import (
 )
 from nearfield.domain.queries import Search
 from nearfield.domain.reranking import Rerank
-from nearfield.domain.schema import GIVEN_VECTORS, IndexKind, Metric, Quantization
+from nearfield.domain.schema import GIVEN_VECTORS, INT8, IndexKind, Metric, Quantization, in_int8
 from nearfield.engines.beside import WithWords
 from nearfield.engines.reached import Reached
 from nearfield.indexing.catalog import Catalog
@@ -202,7 +202,8 @@ class EmbedderPool:
 def build_embedder(name: str, settings: Settings) -> Embedder:
     """The embedder of a name. Blocks; fetches weights that are not on disk.
 
-    name: a known model, a local folder, `sentence-transformers:<model>`, `vectors:<dimension>`, or `hashing` (tests).
+    name: a known model or a local folder, either with `:int8` after it; `sentence-transformers:<model>`,
+    `vectors:<dimension>`, or `hashing` (tests).
     Queries are batched across concurrent requests and their vectors kept; documents go straight through.
     Raises ModelUnknown, ModelUnreachable, ModelDamaged, MissingDependency, InvalidSetting.
     """
@@ -222,19 +223,30 @@ def bare_embedder(name: str, settings: Settings) -> Embedder:
     """The embedder of a model, without wrappers. See `build_embedder`."""
     if name.startswith(SENTENCE_TRANSFORMERS_PREFIX):
         return _sentence_transformers(name.removeprefix(SENTENCE_TRANSFORMERS_PREFIX))
-    weights = model_shelf(settings).weights(name)
+    model = name.removesuffix(INT8)
+    weights = model_shelf(settings).weights(model)
+    if model != name and weights.kind != "onnx":
+        raise InvalidSetting(f"{name}: int8 is for models with an ONNX graph; {model} has none", field="embedder")
+    if model != name and weights.ranges is None:
+        known = ", ".join(entry.model.name for entry in model_catalogue(settings) if entry.model.ranges is not None)
+        raise InvalidSetting(
+            f"{name}: what int8 needs is not known of {model}; known models with it: {known}, and folders with an "
+            "int8.npz in them",
+            field="embedder",
+        )
     match weights.kind:
         case "onnx":
             from nearfield.embedders.onnx import OnnxEmbedder
 
             return OnnxEmbedder(
                 weights.folder,
-                name=weights.name,
+                name=weights.name if model == name else in_int8(weights.name),
                 digest=weights.digest,
                 runtime=settings.runtime,
-                precision=settings.precision,
+                precision=settings.float_precision if model == name else "int8",
                 threads=settings.threads,
                 cache_dir=settings.models_dir / "compiled",
+                ranges=weights.ranges,
             )
         case "static":
             from nearfield.embedders.static import StaticEmbedder
@@ -339,7 +351,7 @@ def build_reranker(name: str, settings: Settings) -> Reranker:
     place = RerankerPlace(
         find=partial(_cross_encoder_files, settings),
         runtime=settings.runtime,
-        precision=settings.precision,
+        precision=settings.float_precision,
         threads=settings.threads,
         cache_dir=settings.models_dir / "compiled",
     )
@@ -407,7 +419,7 @@ class Backend:
         And float16 in a graph for cosine, where the engine has it: vectors are kept in float16 anyway, and a graph of
         float16 is built in half the time.
         """
-        full = {"embedder": self.settings.embedder, "engine": self.settings.engine, **body}
+        full = {"embedder": self.settings.default_embedder, "engine": self.settings.engine, **body}
         asked = full.get("index") or {}
         if not isinstance(full["engine"], str) or not isinstance(asked, Mapping):
             return full  # which is refused, by name, where the body is read
@@ -457,7 +469,7 @@ class Backend:
         A collection that cannot be opened for good (its model is another now, say), or whose engine is down, answers
         with its error and keeps nobody else waiting. Raises what may pass: ModelUnreachable, EmbedderUnavailable.
         """
-        await (await self.embedders.get(self.settings.embedder)).warm()
+        await (await self.embedders.get(self.settings.default_embedder)).warm()
         for collection in await self.catalog.list():
             try:
                 live = await self.generations.live(collection)
@@ -503,7 +515,7 @@ async def open_backend(settings: Settings, *, preload: bool = False) -> Backend:
         embedders = EmbedderPool(settings)
         stack.push_async_callback(embedders.close)
         if preload:
-            embedders.begin(settings.embedder)
+            embedders.begin(settings.default_embedder)
             await asyncio.sleep(0)  # its thread is to start before this one is busy importing
         from nearfield.store.sqlite import SqliteStore
 

@@ -20,9 +20,9 @@ PAGES = sorted([PROJECT / "README.md", *PROJECT.glob("docs/*.md"), *PROJECT.glob
 WITH_SNIPPETS = [
     page for page in PAGES if any(block.info.split()[:1] in (["python"], ["sh"]) for block in blocks(page))
 ]
-MEANING_MATTERS = {"README.md", "quickstart.md"}
+MEANING_MATTERS = {"int8.md", "README.md", "quickstart.md"}
 """Pages whose asserts are about what is found; the others run with the fake embedder."""
-TAKE_LONG = {"moves.md", "evaluate.md"}
+TAKE_LONG = {"moves.md", "evaluate.md", "int8.md"}
 """Ten seconds and more."""
 
 

@@ -90,6 +90,19 @@ def test_impossible_values_and_unknown_names_are_refused(given: dict[str, object
     assert told.value.field == field
 
 
+def test_int8_names_the_embedder_of_collections_to_come() -> None:
+    plain, quick = load_settings(), load_settings(precision="int8")
+    assert (plain.default_embedder, plain.float_precision) == ("all-MiniLM-L6-v2", "native")
+    assert (quick.default_embedder, quick.float_precision) == ("all-MiniLM-L6-v2:int8", "native")
+    assert load_settings(precision="int8", embedder="./mine:int8").default_embedder == "./mine:int8"
+    assert load_settings(precision="float32").float_precision == "float32"
+
+
+def test_a_precision_that_there_is_not_is_refused_with_the_choices() -> None:
+    with pytest.raises(InvalidSetting, match=r"setting precision: .*native.*float32.*int8"):
+        load_settings(precision="int4")
+
+
 def test_an_impossible_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEARFIELD_PORT", "seven")
     with pytest.raises(InvalidSetting, match="setting port: "):

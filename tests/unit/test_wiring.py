@@ -38,7 +38,10 @@ from nearfield.wiring import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from nearfield.models.local import Weights
 
 HOLDER = """
 import asyncio, sys
@@ -244,6 +247,34 @@ async def test_a_package_brings_a_kind_of_reranker_by_its_entry_point(
     assert (made.name, made.threads) == ("large", 3)  # type: ignore[attr-defined]
     with pytest.raises(ModelUnknown, match=r"'zeta' is installed; installed: .*acme"):
         build_reranker("zeta:large", settings_of(tmp_path))
+
+
+def test_int8_is_asked_for_in_the_name(weights: Callable[[str], Weights]) -> None:
+    for name in ("all-MiniLM-L6-v2", "potion-base-8M", "paraphrase-MiniLM-L3-v2"):
+        weights(name)
+    settings = load_settings(environment="test")
+    native = build_embedder("all-MiniLM-L6-v2", settings)
+    quick = build_embedder("sentence-transformers/all-MiniLM-L6-v2:int8", settings)
+    assert quick.name == "all-MiniLM-L6-v2:int8"
+    assert quick.fingerprint != native.fingerprint
+    for other in (load_settings(precision="int8"), load_settings(precision="float32")):
+        assert build_embedder("all-MiniLM-L6-v2", other).fingerprint == native.fingerprint, "the name decides"
+        assert build_embedder("all-MiniLM-L6-v2:int8", other).fingerprint == quick.fingerprint
+    with pytest.raises(InvalidSetting, match="potion-base-8M has none"):
+        build_embedder("potion-base-8M:int8", settings)
+    with pytest.raises(InvalidSetting, match="known models with it: all-MiniLM-L6-v2"):
+        build_embedder("paraphrase-MiniLM-L3-v2:int8", settings)
+    with pytest.raises(ModelUnknown, match="hashing"):
+        build_embedder("hashing:int8", settings)
+
+
+async def test_collections_to_come_are_in_int8_where_the_setting_says_so(tmp_path: Path) -> None:
+    backend = await open_backend(load_settings(data_dir=tmp_path, environment="test", precision="int8"))
+    try:
+        assert backend.with_defaults({"name": "a"})["embedder"] == "all-MiniLM-L6-v2:int8"
+        assert backend.with_defaults({"name": "a", "embedder": "hashing"})["embedder"] == "hashing"
+    finally:
+        await backend.close()
 
 
 def test_a_search_has_no_weights_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

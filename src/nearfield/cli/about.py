@@ -9,6 +9,7 @@ from rich.text import Text
 
 from nearfield.cli.session import pull, settings_for
 from nearfield.cli.terminal import size, table
+from nearfield.domain.schema import INT8
 from nearfield.settings import settings_with_origin
 from nearfield.wiring import engine_capabilities, model_catalogue
 
@@ -109,7 +110,7 @@ def model_list(terminal: Terminal) -> None:
 def model_pull(name: str | None, terminal: Terminal) -> None:
     """Fetch a model's weights and check them; the default embedder's when no name is given."""
     settings = settings_for(None)
-    wanted = name or settings.embedder
+    wanted = (name or settings.embedder).removesuffix(INT8)
     folder = pull(settings, wanted, terminal)
     if terminal.as_json:
         terminal.give({"name": wanted, "folder": str(folder)})

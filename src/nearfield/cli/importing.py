@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import typer
 
@@ -14,6 +14,7 @@ from nearfield.cli.progress import Meter
 from nearfield.cli.schema import agree, describe_spec
 from nearfield.cli.session import fetch_model, run, settings_for
 from nearfield.cli.terminal import duration, table
+from nearfield.domain.schema import in_int8
 from nearfield.indexing.arrivals import arrival, check_adopted
 from nearfield.protocols.source import VectorUse
 from nearfield.sources.ahead import Ahead, first_rows, first_told
@@ -36,17 +37,18 @@ SHOWN_REJECTIONS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What the flags say. id_field None: not given. rejected: None chooses a name in the current folder."""
+    """What the flags say. id_field, precision None: not given. rejected: None chooses a name in the current folder."""
 
     files: Sequence[str]
     wish: Wish
     id_field: str | None
     rejected: Path | None
+    precision: Literal["native", "float32", "int8"] | None = None
 
 
 def import_files(ask: Ask, data: Path | None, terminal: Terminal) -> None:
     """Import, show progress, and tell what became of every row. Exits with INTERRUPTED after Ctrl-C."""
-    settings = settings_for(data)
+    settings = settings_for(data, precision=ask.precision)
     sources = [Ahead(source) for source in open_sources(ask.files, settings)]
     work = _Work(ask, settings, sources, terminal)
     try:
@@ -67,6 +69,8 @@ class _Work:
 
     async def run(self, backend: Backend) -> None:
         wish = self.ask.wish
+        if self.ask.precision == "int8":
+            wish = replace(wish, embedder=in_int8(wish.embedder or self.settings.embedder))
         told = await asyncio.to_thread(first_told, self.sources)
         rows = await asyncio.to_thread(first_rows, self.sources)
         existing = (await backend.catalog.get(wish.name)).spec if await backend.catalog.exists(wish.name) else None

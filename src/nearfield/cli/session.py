@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from nearfield.cli.progress import Meter
 from nearfield.domain.errors import InvalidSetting
+from nearfield.domain.schema import INT8
 from nearfield.observe.logging import configure
 from nearfield.settings import load_settings
 from nearfield.wiring import model_catalogue, open_backend, pull_model
@@ -65,16 +66,17 @@ def fetch_model(settings: Settings, name: str, terminal: Terminal) -> None:
 
     Raises ModelUnreachable, ModelDamaged, DiskFull.
     """
+    model = name.removesuffix(INT8)
     for entry in model_catalogue(settings):
         names = (entry.model.name, *entry.model.aliases)
-        if entry.presence != "present" and name.casefold() in (known.casefold() for known in names):
-            pull(settings, name, terminal)
+        if entry.presence != "present" and model.casefold() in (known.casefold() for known in names):
+            pull(settings, model, terminal)
 
 
 def model_is_here(settings: Settings) -> bool:
     """Whether the settings' embedder is a known model whose weights are on disk."""
     return any(
-        entry.presence == "present" and settings.embedder in (entry.model.name, *entry.model.aliases)
+        entry.presence == "present" and settings.embedder.removesuffix(INT8) in (entry.model.name, *entry.model.aliases)
         for entry in model_catalogue(settings)
     )
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MAX_FIELDS = 256
 GIVEN_VECTORS = "vectors:"
 """Begins the embedder's name where documents bring their own vectors; the dimension follows."""
+INT8 = ":int8"
+"""Ends an embedder's name where its model computes in eight-bit integers."""
 CHANGEABLE = ("fusion", "search", "events", "degraded")
 """Parts of a CollectionSpec that may be changed later: they leave the vectors as they are."""
 MOVABLE = ("engine", "embedder", "index", "search")
@@ -33,6 +35,11 @@ TITLE_WEIGHT = 2
 .480 .527 (.426 .482), aerodynamics .431 .477 (.425 .469), products .903 .912 (.906 .913)."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
+
+
+def in_int8(embedder: str) -> str:
+    """The name of the same embedder in eight-bit integers."""
+    return embedder if embedder.endswith(INT8) else embedder + INT8
 
 
 class FieldType(StrEnum):
@@ -166,7 +173,8 @@ class CollectionSpec:
     name: 1 to 63 of letters, digits, `_`, `.`, `-`, starting with a letter or digit.
     embed: the template of the text that is embedded and searched by words, `"{name}: {description}"`.
     fields: what filters may use; a document may hold more, which is kept and returned but not filterable.
-    embedder: a model's name, a local folder, or `vectors:<dimension>` when documents bring their own.
+    embedder: a model's name, a local folder, or `vectors:<dimension>` when documents bring their own. `:int8` after the
+        first two: in eight-bit integers.
     engine: the name of an engine (`nearfield engines` lists them).
     fusion: how a hybrid search puts meaning and words together, unless it says so itself.
     events: whether what searches show is recorded, so that clicks can be learnt from.

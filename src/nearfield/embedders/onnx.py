@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
+from nearfield.domain.errors import InvalidSetting
 from nearfield.embedders.encoder_config import EncoderConfig
 from nearfield.embedders.encoder_ports import ENCODER
 from nearfield.embedders.pooling import pool, unit_rows
 from nearfield.embedders.roles import checked_role
 from nearfield.graphs.fingerprint import fingerprint
+from nearfield.graphs.int8 import SMOOTHING, Ranges
 from nearfield.graphs.lane import Lane
 from nearfield.graphs.onnxruntime_session import OnnxRuntimeSession
 from nearfield.graphs.openvino_session import OpenVinoSession, native_precision
@@ -44,7 +46,10 @@ TURN_TOKENS: Final = 4_096
 
 
 class OnnxEmbedder:
-    """See `Embedder`. Vectors of one text embedded alone and in a batch agree to 1e-5 in float32, 2e-3 in bfloat16."""
+    """See `Embedder`. Vectors of one text embedded alone and in a batch agree to 1e-5 in float32, 2e-3 in bfloat16.
+
+    In int8 to 2e-2: a last digit may fall to another step.
+    """
 
     def __init__(
         self,
@@ -57,19 +62,21 @@ class OnnxEmbedder:
         threads: int = 0,
         batch_tokens: int = BATCH_TOKENS,
         cache_dir: Path | None = None,
+        ranges: Path | None = None,
     ) -> None:
         """Read a model's configuration; weights are loaded by `warm`, or by the first `embed` of each role.
 
         Imports the runtime (0.4 s): construct it in a thread. folder: as `EncoderConfig.read` wants it.
         digest: names the bytes of the model's files. precision: `native` is what the processor does best.
         threads: per role, 0 means one per core. batch_tokens: texts x longest text, at least 1.
-        cache_dir: where compiled graphs are kept, None for nowhere.
+        cache_dir: where compiled graphs are kept, None for nowhere. ranges: the file that int8 needs.
         Raises InvalidFile, InvalidSetting, MissingDependency.
         """
         self._config = EncoderConfig.read(folder)
         self._name = name
         self._runtime = chosen_runtime(runtime)
         self._precision: Precision = precision
+        self._ranges = self._read_ranges(ranges) if precision == "int8" else None
         self._threads = threads
         self._batch_tokens = batch_tokens
         self._cache_dir = cache_dir
@@ -81,23 +88,36 @@ class OnnxEmbedder:
         }
         self._loading = threading.Lock()
         self._sessions: dict[Role, GraphSession] = {}
-        self.arithmetic = native_precision() if self._native_openvino else "f32"
-        """`bf16`, `f16` or `f32`. Not part of the fingerprint: their vectors of a text agree to a cosine of 0.9999, and
-        an index must open on a processor of another kind."""
+        self.arithmetic = self._arithmetic()
+        """`bf16`, `f16`, `f32` or `int8`. Which of the first three is not part of the fingerprint: their vectors of a
+        text agree to a cosine of 0.9999, and an index must open on a processor of another kind."""
         self._fingerprint = fingerprint(
-            folder.name if folder.name not in {"", "."} else name,
+            (folder.name if folder.name not in {"", "."} else name) + ("" if self._ranges is None else "-int8"),
             {
                 "weights": digest,
                 "pooling": self._config.pooling,
                 "max_tokens": self._config.max_tokens,
                 "prompts": dict(self._config.prompts),
                 "unit_length": True,
+                **({} if self._ranges is None else {"int8": self._ranges.digest, "smoothing": SMOOTHING}),
             },
         )
 
-    @property
-    def _native_openvino(self) -> bool:
-        return self._runtime == "openvino" and self._precision == "native"
+    def _arithmetic(self) -> str:
+        if self._ranges is not None:
+            return "int8"
+        return native_precision() if (self._runtime, self._precision) == ("openvino", "native") else "f32"
+
+    def _read_ranges(self, path: Path | None) -> Ranges:
+        if self._runtime != "openvino":
+            raise InvalidSetting(
+                f"{self._name}: int8 runs in openvino and the runtime is {self._runtime}; set runtime to openvino, "
+                "or use the model without int8",
+                field="embedder",
+            )
+        if path is None:
+            raise InvalidSetting(f"{self._name}: it was not measured what int8 needs of this model", field="embedder")
+        return Ranges.read(path)
 
     @property
     def name(self) -> str:
@@ -193,6 +213,7 @@ class OnnxEmbedder:
             threads=self._threads,
             streams=self._streams if role == "document" else 1,
             cache_dir=self._cache_dir,
+            ranges=self._ranges,
         )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nearfield.domain.documents import Float32Array, Int64Array
 
 Runtime = Literal["openvino", "onnxruntime"]
-Precision = Literal["native", "float32"]
+Precision = Literal["native", "float32", "int8"]
 
 
 class GraphSession(Protocol):

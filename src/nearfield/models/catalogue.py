@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from nearfield.models.fingerprint import weights_digest
 
+_RANGES: Final = Path(__file__).parent / "ranges"
 Kind = Literal["onnx", "static", "sentence-transformers"]
 """What can run a model: an ONNX graph, a table of token vectors (model2vec), or only Sentence Transformers."""
 
@@ -83,6 +85,12 @@ class KnownModel:
     def size(self) -> int:
         """Bytes on disk."""
         return sum(file.size for file in self.files)
+
+    @property
+    def ranges(self) -> Path | None:
+        """What int8 needs of the model (`nearfield.graphs.int8`), None where it was not measured. Comes with us."""
+        path = _RANGES / f"{self.name}.npz"
+        return path if path.is_file() else None
 
     @property
     def digest(self) -> str:

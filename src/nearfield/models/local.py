@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nearfield.models.catalogue import Kind
 
 GRAPHS: Final = ("model.onnx", "onnx/model.onnx")
+RANGES: Final = "int8.npz"
 TABLES: Final = ("model.safetensors",)
 _CONFIGS: Final = (
     "config.json",
@@ -32,6 +33,7 @@ class Weights:
 
     name: the catalogue's, or the folder as the user wrote it. kind: what can run it.
     digest: of the files' hashes, for the embedder's fingerprint. licence: None when the folder does not say.
+    ranges: the file int8 needs, None where there is none; the native vectors do not depend on it, nor does the digest.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Weights:
     folder: Path
     digest: str
     licence: str | None = None
+    ranges: Path | None = None
 
 
 def looks_like_folder(name: str) -> bool:
@@ -62,7 +65,8 @@ def local_weights(name: str) -> Weights:
             field="embedder",
         )
     hashes = {path.relative_to(folder).as_posix(): sha256_of(path) for path in _files_of(folder, kind)}
-    return Weights(name, kind, folder, weights_digest(hashes))
+    ranges = folder / RANGES
+    return Weights(name, kind, folder, weights_digest(hashes), ranges=ranges if ranges.is_file() else None)
 
 
 def _kind(folder: Path) -> Kind | None:

@@ -86,7 +86,7 @@ class Shelf:
                 if exc.errno == _NO_SPACE:
                     raise DiskFull(f"no space left for model {model.name} in {self._folder}") from exc
                 raise ModelUnreachable(f"cannot write model {model.name} into {self._folder}: {exc}") from exc
-        return Weights(model.name, model.kind, home, model.digest, model.licence)
+        return Weights(model.name, model.kind, home, model.digest, model.licence, model.ranges)
 
     def _known(self, name: str) -> KnownModel | None:
         """The known model of a name, or None when the name is a folder's. Raises ModelUnknown for neither."""

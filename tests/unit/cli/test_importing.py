@@ -17,9 +17,12 @@ import orjson
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.unit.cli.conftest import Run, Start
+
+    from nearfield.models.local import Weights
 
 ROWS = 6_000
 
@@ -242,3 +245,30 @@ def test_a_collection_goes_out_as_parquet_and_comes_back(shop: Run, own_folder: 
     documents = [sorted(map(orjson.loads, one), key=lambda body: str(body["id"])) for one in lines]
     assert documents[1] == documents[2] == documents[0]
     assert [each.name for each in own_folder.glob("*.partial")] == []
+
+
+def test_int8_is_not_mixed_into_a_collection_that_is_there(nearfield: Run, products: Path) -> None:
+    assert nearfield("import", str(products), "-c", "shop").code == 0
+    ran = nearfield("import", str(products), "-c", "shop", "--precision", "int8")
+    assert ran.code == 1
+    assert "another --embedder: 'hashing', not 'hashing:int8'" in " ".join(ran.err.split())
+    ran = nearfield("import", str(products), "-c", "shop", "--precision", "int4")
+    assert ran.code == 2
+    assert all(choice in ran.err for choice in ("int4", "native", "float32", "int8"))
+
+
+@pytest.mark.heavy
+def test_int8_is_a_model_of_its_own_that_a_collection_moves_from_and_to(
+    nearfield: Run, products: Path, weights: Callable[[str], Weights]
+) -> None:
+    model = weights("all-MiniLM-L6-v2").name
+    ran = nearfield("import", str(products), "-c", "shop", "--embedder", model, "--precision", "int8", "--json")
+    assert ran.code == 0, ran.err
+    assert nearfield("collections", "--json").json["collections"][0]["embedder"] == f"{model}:int8"
+    for other in (model, f"{model}:int8"):
+        moved = nearfield("move", "shop", "--embedder", other, "--yes", "--json")
+        assert moved.code == 0, moved.err
+        assert moved.json["switched"]
+        found = nearfield("search", "shop", "something to listen to music", "--mode", "semantic", "--json").json
+        assert found["hits"][0]["id"] == "1"
+        assert found["plan"]["embedder"] == other

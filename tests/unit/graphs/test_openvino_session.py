@@ -26,7 +26,7 @@ os._exit(0)
 
 
 def test_threads_that_begin_at_once_do_not_lock_each_other_out() -> None:
-    """Without care the process stands still, most of the time: see `_core`."""
+    """Without care the process stands still, most of the time: see `openvino_core`."""
     done = subprocess.run(
         [sys.executable, "-c", THREADS_AT_ONCE], capture_output=True, text=True, timeout=120, check=True
     )

@@ -67,7 +67,7 @@ def _check_texts(texts: list[str], settings: Settings) -> None:
 
 async def _served(asked: str | None, backend: Backend) -> str:
     """The model asked for. Only those in use are served: a name could otherwise fetch weights, or open a folder."""
-    default = backend.settings.embedder
+    default = backend.settings.default_embedder
     if asked is None or asked == default:
         return default
     in_use = {each.spec.embedder for each in await backend.catalog.list()}

@@ -48,7 +48,9 @@ async def show_metrics(backend: Running, request: Request) -> Response:
     """Counters and histograms of this process, and the state of each collection."""
     collections = await backend.catalog.list()
     readings = await _states([each.name for each in collections], backend)
-    readings += await _caches({backend.settings.embedder, *(each.spec.embedder for each in collections)}, backend)
+    readings += await _caches(
+        {backend.settings.default_embedder, *(each.spec.embedder for each in collections)}, backend
+    )
     up: dict[tuple[str, ...], float] = {
         (name,): float(error is None) for name, error in backend.engines.errors().items()
     }
