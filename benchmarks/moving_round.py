@@ -291,7 +291,7 @@ def _row(made: Made) -> list[str]:
     size = f"{shown['bytes'] / 1e6:.1f} MB ({shown['bytes'] / whole:.0%})"
     if made.place.engine == "faiss":
         size += f", of which {made.structure / 1e6:.1f} MB ({made.structure / whole:.1%}) are searched"
-    times = [f"{percentile(tally.took_ms, share):.0f}" if tally.took_ms else "" for share in (0.5, 0.99)]
+    times = [f"{percentile(tally.took_ms, share):,.0f}" if tally.took_ms else "" for share in (0.5, 0.99, 1)]
     return [
         made.place.shown,
         f"{tally.seconds:.0f} s",
@@ -307,7 +307,7 @@ def _row(made: Made) -> list[str]:
 
 HEADER = (
     "to", "took", "verifying", "recall@10, before and after", "searches answered / failed", "writes / failed",
-    "requests/s", "p50 ms", "p99 ms", "bytes (of float32)",
+    "requests/s", "p50 ms", "p99 ms", "slowest ms", "bytes (of float32)",
 )  # fmt: skip
 
 

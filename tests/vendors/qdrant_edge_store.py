@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 INDEXING_KB = 30  # a server's default is 10,000; here some 120 rows are to have a graph
 FULL_SCAN_KB = 10
 SEGMENT_KB = 2_000  # the binding keeps the interpreter while it builds one, so that nobody else is answered meanwhile
+REPLACED = 20  # segments that optimising leaves behind, some 15 MB each, before they are let go of
 DISTANCES = {
     "Cosine": edge.Distance.Cosine,
     "Dot": edge.Distance.Dot,
@@ -174,6 +175,9 @@ class Collection:
                     return
                 began = time.perf_counter()
                 self._shard.optimize()
+                if sum(1 for _ in (self._folder / "shard" / "segments").iterdir()) > REPLACED:
+                    self._shard.close()  # nothing else removes them
+                    self._shard = edge.EdgeShard.load(str(self._folder / "shard"))
                 took_s = time.perf_counter() - began
                 self._stale.clear()
 
