@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from benchmarks import comparison, filtered, imports, latency, million, moving_round
+from benchmarks import comparison, filtered, imports, latency, million, moving_round, path
 from benchmarks.report import Section, write
 from benchmarks.server import stop_on_sigterm
 
@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, Callable[..., Section]] = {
     "imports-whole": imports.whole,
     "filtered": filtered.run,
     "latency": latency.run,
+    "path": path.run,
     "million": million.run,
     "moving-round": moving_round.run,
     "moving-model": moving_round.other_model,
@@ -23,6 +24,7 @@ MINUTES = {
     "imports": 4,
     "filtered": 2,
     "latency": 2,
+    "path": 1,
     COMPARISON: 27,
     "imports-whole": 12,
     "million": 90,
