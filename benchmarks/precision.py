@@ -156,7 +156,7 @@ def relevance_section(found: dict[str, dict[str, float]]) -> Section:
     return Section(
         name="precision-relevance",
         title="The embedder in int8 beside native precision: relevance",
-        command="python -m benchmarks.precision --relevance",
+        command=" ".join(["python -m benchmarks.precision --relevance", *found]),
         lead=(
             f"nDCG@10 of exact search by meaning alone, `title: text` and its first 256 tokens embedded by {MODEL}. "
             "int8 was calibrated on listings of none of these sets."
@@ -171,12 +171,16 @@ def main() -> None:
     parser.add_argument("--speed", action="store_true", help="only the speed: 2 minutes")
     parser.add_argument("--relevance", action="store_true", help="only the relevance: 20 minutes")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("sets", nargs="*", metavar="SET", help="judged sets (default: all)")
     asked = parser.parse_args()
+    known = judged_sets()
+    if unknown := set(asked.sets) - set(known):
+        parser.error(f"no judged set {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if asked.speed or not asked.relevance:
         print(write(speed_section(asyncio.run(speeds(asked.rounds)))))
     if asked.relevance or not asked.speed:
         found: dict[str, dict[str, float]] = {}
-        for name in judged_sets():
+        for name in asked.sets or known:
             found[name] = {way: asyncio.run(ndcg(way, name)) for way in ("native", "int8")}
             print(name, found[name], flush=True)
         print(write(relevance_section(found)))
