@@ -23,6 +23,7 @@ from nearfield.domain.rows import row_of
 from nearfield.indexing.chunking import Chunker
 from nearfield.indexing.embedding import stop
 from nearfield.indexing.filling import fill_words
+from nearfield.indexing.flushes import Flushes
 from nearfield.indexing.lexical_text import lexical_texts
 from nearfield.indexing.progress import Progress
 from nearfield.protocols.engine import check_vectors, words_beside
@@ -47,8 +48,6 @@ MAX_CHARACTERS = 8_000_000  # of text in one batch, reached or not by the last d
 BATCHES_UNDER_WAY = 2
 THROTTLED_BATCH = 256  # changes: the pauses of an indexer that leaves room to others come often
 MOST_HASTE = 8  # times less room than asked, where the log grows as fast as it is applied
-FLUSH_EVERY_S = 5.0  # 0.2 s of work each; what a crash has to apply again, from cached vectors
-QUIET_FLUSH_S = 0.2
 QUIET_UPKEEP_S = 1.0
 RETRY_FIRST_S, RETRY_MOST_S = 0.5, 30.0
 _UPSERT = ChangeKind.UPSERT
@@ -94,7 +93,7 @@ class Indexer:
         self._brings_vectors = collection.spec.brings_vectors
         self._batch, self._optimize_after, self._share, self._haste = batch, optimize_after, share, 1
         self._durable_seq = generation.applied_seq
-        self._flushed_at = time.monotonic()
+        self._flushes = Flushes()
         self._spans: dict[int, int] = {}
         self._writing = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -144,6 +143,7 @@ class Indexer:
     async def optimize(self, *, all_cores: bool = False) -> None:
         """Take every unindexed row into the index now, and drop from the log what no index needs any more."""
         self._optimizing += 1
+        self._flushes.count = 0
         try:
             await self._index.optimize(all_cores=all_cores)
         finally:
@@ -272,7 +272,7 @@ class Indexer:
         """Nothing to apply: flush after a moment's quiet, then sleep until told."""
         self.progress.recover()
         if self._durable_seq < self.progress.applied and not self._optimizing:
-            if await self._woken(QUIET_FLUSH_S):
+            if await self._woken(self._flushes.wait_s(quiet=True)):
                 return
             async with self._writing:
                 await self._flush()
@@ -353,10 +353,11 @@ class Indexer:
         async with self._writing:
             await _whole(self._write(batch))
             self.progress.advance(batch.last_seq)
-            if self._optimizing or time.monotonic() - self._flushed_at < FLUSH_EVERY_S:
+            if self._optimizing or self._flushes.wait_s(quiet=False) > 0:
                 return  # a flush would wait for the optimize, and later batches for the flush
             await self._flush()
-        if self.progress.applied < self.progress.latest:  # else what comes next decides: quiet, or an import's own end
+        # where nothing is behind, what comes next decides: quiet, or an import's own end
+        if self.progress.applied < self.progress.latest or self._flushes.many:
             await self._start_upkeep(idle=False)
 
     async def _write(self, batch: _Batch) -> None:
@@ -375,6 +376,7 @@ class Indexer:
         if batch.vectors is not None:
             keys = np.array(batch.keys, dtype=np.int64)
             await self._index.upsert(keys, batch.vectors, batch.rows, batch.lexical)
+        self._flushes.rows += len(batch.keys) + len(removed)
         self._spans |= settled
         self._writes += 1
 
@@ -389,13 +391,17 @@ class Indexer:
         except BaseException:
             self._spans = spans | self._spans
             raise
-        self._durable_seq, self._flushed_at = applied, time.monotonic()
+        self._durable_seq = applied
+        self._flushes.made()
 
     async def _start_upkeep(self, *, idle: bool) -> None:
-        """Optimise in the background when enough rows are unindexed: fewer are enough when nothing else is to do."""
+        """Optimise in the background when enough rows are unindexed: fewer are enough when nothing else is to do, and
+        any after many flushes."""
         if (self._upkeep is not None and not self._upkeep.done()) or self._writes == self._kept_up_to:
             return
         threshold = self._optimize_after // 10 if idle else self._optimize_after
+        if self._flushes.many:
+            threshold = 1
         if (await self._index.stats()).unindexed >= max(threshold, 1):
             self._kept_up_to = self._writes
             self._upkeep = asyncio.create_task(self._keep_up(), name=f"upkeep {self._generation.index_name}")

@@ -10,7 +10,7 @@ from tests.unit.indexing.rig import Rig, numbered, spec, until, words
 from nearfield.domain.documents import document_keys
 from nearfield.domain.errors import EmbedderUnavailable, EngineUnavailable, IndexLagging
 from nearfield.domain.schema import IndexSettings
-from nearfield.indexing import embedding
+from nearfield.indexing import embedding, flushes
 from nearfield.indexing import indexer as module
 
 if TYPE_CHECKING:
@@ -360,6 +360,36 @@ async def test_rows_written_during_an_upkeep_are_not_left_behind(tmp_path: Path)
     local.optimizing.set()
     await until(lambda: local.done.count("optimize") == 2)
     assert (await rig.catalog.status("books")).unindexed == 0
+    await rig.close()
+
+
+async def test_a_trickle_of_writes_is_flushed_at_once_a_few_times_only(rig: Rig) -> None:
+    for n in range(1, flushes.QUICK_FLUSHES + 1):
+        await rig.text("a", f"version {n}")
+        await until(lambda n=n: rig.exact.begun.count("flush") == n)
+    await rig.text("a", "the last")
+    await rig.documents.wait("books")
+    await asyncio.sleep(2 * flushes.QUIET_FLUSH_S)
+    assert rig.exact.begun.count("flush") == flushes.QUICK_FLUSHES
+    await rig.put(*numbered(flushes.MANY_ROWS))
+    await until(lambda: rig.exact.begun.count("flush") == flushes.QUICK_FLUSHES + 1)
+
+
+@pytest.mark.parametrize("every_s", [0.0, 60.0])
+async def test_an_upkeep_follows_many_flushes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_s: float) -> None:
+    """Those between two writes, and those in a moment's quiet."""
+    monkeypatch.setattr(flushes, "MOST_FLUSHES", 3)
+    monkeypatch.setattr(flushes, "FLUSH_EVERY_S", every_s)
+    rig = await Rig.open(tmp_path)
+    local = rig.engines["local"]
+    await rig.catalog.create(spec(engine="local", index=IndexSettings()))
+    for n in range(3):
+        assert "optimize" not in local.begun
+        await rig.text(f"a{n}", f"text {n}")
+        await until(lambda n=n: local.begun.count("flush") == n + 1)
+    await until(lambda: "optimize" in local.done)
+    assert (await rig.catalog.status("books")).unindexed == 0
+    await rig.assert_true()
     await rig.close()
 
 
