@@ -122,7 +122,8 @@ def _under_load(measured: Mapping[str, Measured], rows: int, rounds: int) -> Sec
         title="Nearfield under load",
         command="make bench",
         lead=(
-            f"`nearfield serve` over {rows:,} listings, searches with a price filter, every query distinct but in the "
+            f"`nearfield serve` over {rows:,} listings, once it has made its lexicon, which a start does in the "
+            "background; searches with a price filter, every query distinct but in the "
             f"last row, which repeats {REPEATED} of them; {rounds} rounds of {SECONDS:.0f} s a load. Percentiles are "
             "of the searches that were answered; who is refused asks again at once. The last column is what wrk, on "
             "the same two cores, took."
