@@ -45,7 +45,7 @@ class OpenVinoSession:
     ) -> None:
         """Load a graph: half a second, less from the cache; in int8 a second.
 
-        precision: int8 needs `ranges`, and computes in float32 between the linear layers.
+        ranges: given for int8, and then the linear layers run in it; between them it computes in float32.
         threads: 0 means one per core, shared by the streams. streams: runs at a time.
         cache_dir: compiled graphs are kept there; None keeps none.
         Raises InvalidFile for a graph that OpenVINO cannot read, MissingDependency without OpenVINO.
@@ -68,7 +68,7 @@ class OpenVinoSession:
         try:
             core = openvino_core()
             read = str(graph)
-            if precision == "int8" and ranges is not None:
+            if ranges is not None:
                 read = core.read_model(read)
                 quantize(read, ranges, graph)
             self._model = core.compile_model(read, "CPU", config)
