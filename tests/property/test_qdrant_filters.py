@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(scope="module", params=["server", "memory"])
+@pytest.fixture(scope="module", params=["http", "grpc", "memory"])
 def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
     if request.param == "memory":
         laboratory = Laboratory(engines()(Path("laboratory")))
@@ -27,7 +27,8 @@ def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
         laboratory.close()
         return
     server: QdrantProcess = request.getfixturevalue("qdrant_server")
-    laboratory = Laboratory(engine_of(QdrantEngine, Path("laboratory"), server.address, QDRANT_KEY))
+    address = server.grpc_address if request.param == "grpc" else server.address
+    laboratory = Laboratory(engine_of(QdrantEngine, Path("laboratory"), address, QDRANT_KEY))
     yield laboratory
     laboratory.close()
     server.reset()

@@ -82,6 +82,7 @@ class Collection:
                     "default_segment_number": 0,
                     "flush_interval_sec": 5,
                 },
+                "wal_config": {"wal_capacity_mb": 32, "wal_segments_ahead": 0},
                 **({"metadata": self._notes["metadata"]} if "metadata" in self._notes else {}),
             },
             "payload_schema": {name: {"data_type": kind, "points": 0} for name, kind in self._notes["indexes"].items()},

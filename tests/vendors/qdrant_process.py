@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -27,7 +28,7 @@ def why_no_qdrant() -> str | None:
 
 
 class QdrantProcess:
-    """Started on entry, stopped on exit. `restart` keeps its port and its folder."""
+    """Started on entry, stopped on exit. `restart` keeps its ports and its folder."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         """folder: for its rows, once it is made. arguments: as qdrant_server.py takes them."""
@@ -36,7 +37,8 @@ class QdrantProcess:
         if SCHEMA.is_file():
             self._command += ["--schema", str(SCHEMA)]
         self._process: subprocess.Popen[str] | None = None
-        self.port = self.grpc_port = 0
+        self.port = self._grpc_port = 0
+        self._scheme = "https" if "--tls" in arguments else "http"
 
     def __enter__(self) -> QdrantProcess:
         self.restart()
@@ -47,15 +49,23 @@ class QdrantProcess:
 
     @property
     def address(self) -> str:
-        return f"qdrant+http://127.0.0.1:{self.port}"
+        return f"qdrant+{self._scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def grpc_address(self) -> str:
+        """The same, to be spoken to by gRPC."""
+        self._serve_grpc()
+        return f"{self.address}?grpc_port={self._grpc_port}"
 
     def restart(self) -> None:
-        """Start it, again on the port it had. Waits until it listens."""
+        """Start it, again on the ports it had. Waits until it listens."""
         self._folder.mkdir(exist_ok=True)
         command = [*self._command, "--port", str(self.port)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
         assert self._process.stdout is not None
-        self.port, self.grpc_port = map(int, self._process.stdout.readline().split())
+        self.port = int(self._process.stdout.readline())
+        if self._grpc_port:
+            self._serve_grpc()
 
     def kill(self) -> None:
         """kill -9."""
@@ -75,9 +85,14 @@ class QdrantProcess:
         self._tell("/_faults", [])
         self._tell("/_empty", [])
 
-    def _tell(self, path: str, body: list[Any]) -> None:
+    def _serve_grpc(self) -> None:
+        self._grpc_port = self._tell("/_grpc", {"port": self._grpc_port})["port"]
+
+    def _tell(self, path: str, body: Any) -> Any:
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", json.dumps(body).encode(), method="POST"
+            f"{self._scheme}://127.0.0.1:{self.port}{path}", json.dumps(body).encode(), method="POST"
         )
-        with urllib.request.urlopen(request, timeout=60):
-            pass
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        with urllib.request.urlopen(request, timeout=60, context=trusting) as answer:
+            return json.load(answer)

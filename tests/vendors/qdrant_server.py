@@ -2,10 +2,11 @@
 
     python tests/vendors/qdrant_server.py FOLDER [--key KEY] [--schema FILE] [--tls CERT KEYFILE]
 
-Prints the port it took. With a schema (Qdrant's published OpenAPI), every request and every answer is checked against
-it; what does not agree is answered 599 and fails the test that asked. `POST /_faults` takes a list of faults, each for
-the next `times` requests whose path ends in `path`: {"path", "times", "status", "headers", "delay_s", "body"}.
-`POST /_empty` drops every collection.
+Prints the port it took. With a schema (Qdrant's published OpenAPI), every request and every answer by HTTP is checked
+against it; what does not agree is answered 599 and fails the test that asked. `POST /_faults` takes a list of faults,
+each for the next `times` requests whose path, or method by gRPC, ends in `path`: {"path", "times", "headers",
+"delay_s", "body"}, with "status" for HTTP and "code" for gRPC. `POST /_empty` drops every collection. `POST /_grpc`
+with {"port"} answers by gRPC too, from then on, and tells the port, of its choice where 0 was given.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from tests.vendors.schema import Answer, Contract, Request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.vendors.qdrant_grpc import GrpcServer
+
     Json = dict[str, Any]
 
 DONE = {"operation_id": 1, "status": "completed"}
@@ -38,22 +41,32 @@ DONE = {"operation_id": 1, "status": "completed"}
 class Service:
     """Answers requests. Any thread may ask."""
 
-    def __init__(self, folder: Path, key: str | None, contract: Contract | None) -> None:
-        self._collections, self._key, self._contract = Collections(folder), key, contract
+    def __init__(self, folder: Path, key: str | None, contract: Contract | None, tls: tuple[Path, Path] | None) -> None:
+        """tls: certificate and key of the server, as PEM."""
+        self._collections, self._key, self._contract, self._tls = Collections(folder), key, contract, tls
+        self._grpc: GrpcServer | None = None
         self._faults: list[Json] = []
         self._lock = threading.Lock()
 
-    def fault(self, request: Request) -> Json | None:
+    def told(self, request: Request) -> Answer | None:
+        """The answer to a test that tells the server what to do; None to any other request."""
+        match request.path:
+            case "/_empty":
+                for name in self._collections.names():
+                    self._collections.drop(name)
+            case "/_faults":
+                with self._lock:
+                    self._faults = json.loads(request.body)
+            case "/_grpc":
+                return _answer(200, {"port": self._serve_grpc(json.loads(request.body)["port"])})
+            case _:
+                return None
+        return _answer(200, {})
+
+    def fault(self, path: str) -> Json | None:
         """The fault that is due, if any; taken from the list."""
-        if request.path == "/_empty":
-            for name in self._collections.names():
-                self._collections.drop(name)
-            return {}
         with self._lock:
-            if request.path == "/_faults":
-                self._faults = json.loads(request.body)
-                return {}
-            fitting = (fault for fault in self._faults if fault["times"] > 0 and request.path.endswith(fault["path"]))
+            fitting = (fault for fault in self._faults if fault["times"] > 0 and path.endswith(fault["path"]))
             due = next(fitting, None)
             if due is not None:
                 due["times"] -= 1
@@ -75,6 +88,14 @@ class Service:
         except Exception as exc:  # noqa: BLE001 - a test has to see it
             return _failed(500, repr(exc))
         return _failed(599, f"against the schema: {wrong}") if wrong else answer
+
+    def _serve_grpc(self, port: int) -> int:
+        from tests.vendors.qdrant_grpc import GrpcServer  # noqa: PLC0415 - a second, which few tests need
+
+        with self._lock:
+            if self._grpc is None:
+                self._grpc = GrpcServer(self._collections, key=self._key, due=self.fault, tls=self._tls, port=port)
+            return self._grpc.port
 
     def _result(self, method: str, path: str, body: Any) -> Any:
         for verb, pattern, route in ROUTES:
@@ -147,9 +168,10 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, parts.path, parts.query, headers, self.rfile.read(length))
-        fault = self.service.fault(request)
+        told = self.service.told(request)
+        fault = None if told else self.service.fault(request.path)
         if fault is None:
-            self._send(self.service.answer(request))
+            self._send(told or self.service.answer(request))
             return
         time.sleep(fault.get("delay_s", 0))
         headers = {"content-type": "application/json", **fault.get("headers", {})}
@@ -182,17 +204,16 @@ def main() -> None:
     parser.add_argument("--key")
     parser.add_argument("--schema", type=Path)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--tls", nargs=2)
+    parser.add_argument("--tls", nargs=2, type=Path)
     given = parser.parse_args()
-    Handler.service = Service(
-        given.folder, given.key, Contract.load(given.schema, closed=True) if given.schema else None
-    )
+    contract = Contract.load(given.schema, closed=True) if given.schema else None
+    Handler.service = Service(given.folder, given.key, contract, given.tls and tuple(given.tls))
     server = Server(("127.0.0.1", given.port), Handler)
     if given.tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*given.tls)
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    print(server.server_port, 0, flush=True)
+    print(server.server_port, flush=True)
     server.serve_forever()
 
 

@@ -15,6 +15,7 @@ from nearfield.engines.calls import Calls
 from nearfield.engines.qdrant_faults import fault_of
 from nearfield.engines.qdrant_index import MEAN, QdrantIndex
 from nearfield.engines.qdrant_schema import CAPABILITIES, QdrantOptions, collection_config, payload_indexes, sdk
+from nearfield.engines.qdrant_wires import connected
 from nearfield.engines.qdrant_words import Words
 from nearfield.engines.spec_file import compare_spec, spec_json
 from nearfield.protocols.engine import EngineCapabilities, check_spec
@@ -36,16 +37,17 @@ _NOTE = "nearfield"
 class QdrantEngine:
     """Keeps one collection per index on a Qdrant server, 1.16 or newer.
 
-    Tested against the client's own in-memory mode, and over HTTP against a server made of qdrant-edge 0.9, the
-    engine's own code, each request and answer of which is checked against Qdrant's published schema. Several nodes,
-    shards and copies were not at hand: their options are passed on as the schema says.
+    Speaks HTTP, and gRPC where the address says its port. Tested against the client's own in-memory mode, and by either
+    against a server made of qdrant-edge 0.9, the engine's own code; each request and answer by HTTP is checked against
+    Qdrant's published schema. Several nodes, shards and copies were not at hand: their options are passed on as the
+    schema says.
     """
 
     name: ClassVar[str] = "qdrant"
     capabilities: ClassVar[EngineCapabilities] = CAPABILITIES
 
     def __init__(self, client: Callable[[], Any], options: QdrantOptions, *, prefix: str) -> None:
-        """client: makes an AsyncQdrantClient, when first needed and in the event loop that will use it."""
+        """client: makes what is called as an AsyncQdrantClient is, when first needed, in the loop that will use it."""
         self._make_client, self._options, self._prefix = client, options, prefix
         self._client: Any = None
         self._calls = Calls(self.name, fault_of, timeout_s=_CALL_S)
@@ -53,18 +55,11 @@ class QdrantEngine:
 
     @classmethod
     def reach(cls, address: EngineAddress, *, prefix: str, key: str | None = None) -> Self:
-        vendor, options = sdk(), QdrantOptions.read(address.options)
+        sdk()  # told now where it is missing
+        options = QdrantOptions.read(address.options)
         if urlsplit(address.url or "").scheme not in ("http", "https"):
             raise InvalidSetting("engine qdrant: expected http:// or https:// in the URL", field="engine")
-
-        def client() -> Any:
-            return vendor.AsyncQdrantClient(
-                url=address.url,
-                headers={"api-key": key} if key else None,  # as api_key it warns of http, also within one machine
-                timeout=int(_CHANGE_S),  # each call has a shorter one of ours
-                check_compatibility=False,
-            )
-
+        client = partial(connected, address, grpc_port=options.grpc_port, key=key, timeout_s=int(_CHANGE_S))
         return cls(client, options, prefix=prefix)
 
     async def create(self, spec: IndexSpec) -> QdrantIndex:

@@ -14,6 +14,10 @@ _REFUSED: Final = (
     "and over https where the server asks for that"
 )
 _LONGEST: Final = 200
+# INTERNAL is what a server tells by HTTP as 500
+_GRPC_PASSING: Final = frozenset(
+    {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "CANCELLED", "INTERNAL"}
+)
 
 
 class NotYet(Exception):
@@ -33,6 +37,8 @@ def fault_of(exc: Exception) -> Fault | NearfieldError:  # noqa: PLR0911 - one r
         return _of_response(exc)
     if isinstance(exc, vendor.ResponseHandlingException):
         return _of_transport(exc.source)
+    if isinstance(exc, vendor.AioRpcError):
+        return _of_grpc(exc)
     if isinstance(exc, ValueError):  # of the JSON reader, which the client does not wrap
         return _of_transport(exc)
     return Fault(f"{type(exc).__name__}: {_short(exc)}", passing=False)
@@ -45,7 +51,7 @@ def _of_response(exc: Any) -> Fault | NearfieldError:
     if status == 404 and "doesn't exist" in text:
         return _missing()
     if "no space left" in text.lower():
-        return DiskFull("no space left on the disk of the Qdrant server; free some and try again")
+        return _full()
     passing = may_pass(status)
     return Fault(f"status {status}: {text}", passing=passing, wait_s=retry_after_s(exc.headers.get("retry-after")))
 
@@ -54,10 +60,33 @@ def _of_transport(source: Exception) -> Fault:
     """httpx's own errors are all of the connection; what else there is comes of an answer that cannot be read."""
     told = f"{type(source).__name__}: {_short(source)}"
     if "CERTIFICATE_VERIFY_FAILED" in told:
-        return Fault(f"its certificate is not trusted; name its authority's file in SSL_CERT_FILE ({told})", False)
+        return _untrusted(told)
     if type(source).__module__.startswith(("httpx", "httpcore")):
         return Fault(told, passing=True)
     return Fault(f"the answer is not one of Qdrant: {told}", passing=False)
+
+
+def _of_grpc(exc: Any) -> Fault | NearfieldError:
+    code, text = exc.code().name, str(exc.details() or "")
+    told = f"gRPC {code}: {text[:_LONGEST]}"
+    if code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
+        return Fault(f"{_REFUSED} ({code})", passing=False)
+    if code == "NOT_FOUND" and "doesn't exist" in text:
+        return _missing()
+    if "no space left" in text.lower():
+        return _full()
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return _untrusted(told)
+    trailing = {str(name): value for name, value in exc.trailing_metadata() or ()}
+    return Fault(told, passing=code in _GRPC_PASSING, wait_s=retry_after_s(trailing.get("retry-after")))
+
+
+def _untrusted(told: str) -> Fault:
+    return Fault(f"its certificate is not trusted; name its authority's file in SSL_CERT_FILE ({told})", passing=False)
+
+
+def _full() -> DiskFull:
+    return DiskFull("no space left on the disk of the Qdrant server; free some and try again")
 
 
 def _missing() -> IndexMissing:

@@ -45,6 +45,7 @@ CAPABILITIES: Final = EngineCapabilities(
         "shard_number": "shards of each index, 1 or more; the server chooses when not said",
         "replication_factor": "copies of each shard, on as many nodes",
         "write_consistency_factor": "copies that must have taken a write before it is acknowledged",
+        "grpc_port": "speak gRPC, on this port; HTTP when not said",
     },
 )
 OVERSAMPLING: Final[Mapping[Quantization, float]] = {Quantization.INT8: 2.0, Quantization.PRODUCT: 4.0}
@@ -71,6 +72,7 @@ _COMPONENT_BYTES: Final = 20
 def sdk() -> types.SimpleNamespace:
     """What is used of qdrant-client. Raises MissingDependency."""
     try:
+        from grpc.aio import AioRpcError  # noqa: PLC0415 - the client needs it anyway
         from qdrant_client import AsyncQdrantClient, models  # noqa: PLC0415 - half a second, and an extra
         from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse  # noqa: PLC0415
         from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse  # noqa: PLC0415
@@ -79,6 +81,7 @@ def sdk() -> types.SimpleNamespace:
             "engine qdrant needs qdrant-client: pip install 'nearfield[qdrant]'", field="engine"
         ) from exc
     return types.SimpleNamespace(
+        AioRpcError=AioRpcError,
         AsyncQdrantClient=AsyncQdrantClient,
         models=models,
         QdrantException=QdrantException,
@@ -95,11 +98,14 @@ class QdrantOptions:
     shard_number: int | None = None
     replication_factor: int | None = None
     write_consistency_factor: int | None = None
+    grpc_port: int | None = None
 
     @classmethod
     def read(cls, options: Mapping[str, str]) -> QdrantOptions:
         """Raises InvalidSetting naming an option that is no number of 1 or more."""
         read = cls(**{name: _positive(name, text) for name, text in options.items()})
+        if read.grpc_port is not None and read.grpc_port > 65_535:
+            raise InvalidSetting(f"engine qdrant: grpc_port is {read.grpc_port}; expected 1 to 65535", field="engine")
         copies, needed = read.replication_factor or 1, read.write_consistency_factor or 1
         if needed > copies:
             raise InvalidSetting(

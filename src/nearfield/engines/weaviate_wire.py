@@ -16,6 +16,7 @@ import numpy as np
 
 from nearfield.domain.errors import IndexMissing, MissingDependency, NearfieldError
 from nearfield.engines.calls import Fault, retry_after_s
+from nearfield.engines.channels import RECONNECTING, authorities
 from nearfield.engines.weaviate_filters import Clause, Op
 from nearfield.engines.weaviate_schema import WORDS, StoredRow, keys_of, uuid_of
 
@@ -29,10 +30,7 @@ _MESSAGE_BYTES: Final = 100 << 20  # Weaviate's own bound
 _CHANNEL: Final = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", _MESSAGE_BYTES),
-    # a server that is back is found again within a second, not within gRPC's two minutes
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
+    *RECONNECTING,
 )
 _PASSING: Final = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "ABORTED", "INTERNAL"})
 _FORBIDDEN: Final = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
@@ -199,7 +197,7 @@ class Wire:
         if self._stub is None:
             grpc = sdk().grpc
             if self._endpoint.secure:
-                credentials = grpc.ssl_channel_credentials()
+                credentials = grpc.ssl_channel_credentials(authorities())
                 self._channel = grpc.aio.secure_channel(self._endpoint.grpc, credentials, options=_CHANNEL)
             else:
                 self._channel = grpc.aio.insecure_channel(self._endpoint.grpc, options=_CHANNEL)

@@ -1,8 +1,9 @@
-"""Qdrant over its REST API, spoken by the engine's own code; see tests/vendors/qdrant_server.py."""
+"""Qdrant over its REST API and by gRPC, spoken by the engine's own code; see tests/vendors/qdrant_server.py."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import socket
 import subprocess
@@ -26,7 +27,7 @@ from nearfield.domain.errors import (
     InvalidSetting,
     UnsupportedByEngine,
 )
-from nearfield.domain.languages import LANGUAGES
+from nearfield.domain.filters import Eq, GeoPoint, GeoRadius, Or, matches
 from nearfield.domain.schema import IndexKind, IndexSettings, Quantization
 from nearfield.engines import qdrant, qdrant_schema
 from nearfield.engines.qdrant import QdrantEngine
@@ -37,8 +38,6 @@ from nearfield.testing.engine_suite import EngineSuite
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-
-    from nearfield.protocols.engine import VectorEngine
 
 FLAT = spec_of(IndexSettings(kind=IndexKind.FLAT))
 
@@ -85,10 +84,23 @@ class TestQdrantEngine(EngineSuite):
     def against(self, shared_schemas: Path) -> str:
         return f"qdrant-edge {version('qdrant-edge-py')} as a server, every exchange held against the vendor's schema"
 
-    @pytest.mark.heavy  # the client's in-memory mode runs them all in the fast tests
-    @pytest.mark.parametrize("language", sorted(LANGUAGES))
-    async def test_a_language_is_stemmed_or_refused(self, engine: VectorEngine, language: str) -> None:
-        await super().test_a_language_is_stemmed_or_refused(engine, language)
+
+@pytest.mark.heavy
+@pytest.mark.servers
+class TestQdrantByGrpc(EngineSuite):
+    engine_type = QdrantEngine
+
+    @pytest.fixture
+    def address(self, server: QdrantProcess) -> str:
+        return server.grpc_address
+
+    @pytest.fixture
+    def key(self) -> str:
+        return QDRANT_KEY
+
+    @pytest.fixture
+    def against(self) -> str:
+        return f"qdrant-edge {version('qdrant-edge-py')} as a server, spoken to by gRPC"
 
 
 @pytest.mark.usefixtures("shared_schemas")
@@ -206,9 +218,10 @@ async def test_an_index_that_was_never_finished(engine: QdrantEngine) -> None:
         await engine.open(FLAT)
 
 
-async def test_acknowledged_rows_outlive_a_killed_server(folder: Path) -> None:
-    with QdrantProcess(folder / "killed") as server:
-        engine = reach(server.address, key=None)
+@pytest.mark.parametrize("wire", ["http", pytest.param("grpc", marks=pytest.mark.heavy)])
+async def test_acknowledged_rows_outlive_a_killed_server(folder: Path, wire: str) -> None:
+    with QdrantProcess(folder / f"killed_{wire}") as server:
+        engine = reach(server.grpc_address if wire == "grpc" else server.address, key=None)
         index = await engine.create(FLAT)
         await bookshop.stock(index, stop=100)
         await index.flush()
@@ -228,6 +241,89 @@ async def test_acknowledged_rows_outlive_a_killed_server(folder: Path) -> None:
         await engine.close()
 
 
+# -- the same by gRPC --------------------------------------------------------------------------------------------------
+@pytest.fixture
+async def by_grpc(server: QdrantProcess) -> AsyncIterator[QdrantEngine]:
+    engine = reach(server.grpc_address, prefix="grpc_")
+    yield engine
+    await engine.close()
+
+
+async def test_what_is_asked_by_grpc_goes_that_way(by_grpc: QdrantEngine, server: QdrantProcess) -> None:
+    index = await by_grpc.create(spec_of(IndexSettings(kind=IndexKind.HNSW, quantization=Quantization.INT8)))
+    by_http = ("/points", "/points/query", "/points/count", "/points/scroll", "/points/delete")
+    server.faults(*({"path": path, "times": 99, "status": 400} for path in by_http))
+    await bookshop.stock(index)
+    await index.delete(bookshop.keys()[:7])
+    await index.optimize()
+    assert (await index.stats()).unindexed == 0
+    assert len(await index.nearest(bookshop.vectors()[0], limit=10, effort=16)) == 10
+    used = sum(matches(Eq("used", True), bookshop.row(number)) for number in range(7, bookshop.ROWS))
+    assert await index.count(Eq("used", True)) == used
+    assert sorted(await listed_keys(index)) == bookshop.keys()[7:].tolist()
+    with pytest.raises(EngineUnavailable, match="400"):  # a radius by HTTP, whose float64 keeps it as it is
+        await index.count(Or((Eq("used", True), GeoRadius("shop", GeoPoint(0.0, 0.0), 1000.0))))
+    found, stored = await index.vectors(bookshop.keys())
+    assert found.tolist() == bookshop.keys()[7:].tolist()
+    np.testing.assert_array_equal(stored, bookshop.vectors()[7:])  # bit by bit
+    again = await by_grpc.open(index.spec)
+    assert (await again.lexical("number17", limit=3)).keys.tolist() == bookshop.keys()[17:18].tolist()
+    await by_grpc.drop(index.spec.name)
+    with pytest.raises(IndexMissing):
+        await by_grpc.open(index.spec)
+
+
+async def test_what_passes_is_tried_again_by_grpc(by_grpc: QdrantEngine, server: QdrantProcess) -> None:
+    index = await by_grpc.create(FLAT)
+    server.faults(*({"path": "/Upsert", "times": 1, "code": code} for code in ("UNAVAILABLE", "INTERNAL")))
+    await bookshop.stock(index)
+    assert await index.count() == bookshop.ROWS
+
+
+# the client raises its own error inside gRPC's task, which gRPC does not expect when it lets go of the call
+@pytest.mark.filterwarnings("ignore:Exception ignored in.*InterceptedCall:pytest.PytestUnraisableExceptionWarning")
+async def test_throttling_is_waited_for_by_grpc(by_grpc: QdrantEngine, server: QdrantProcess) -> None:
+    index = await by_grpc.create(FLAT)
+    server.faults({"path": "/Count", "times": 1, "code": "RESOURCE_EXHAUSTED", "headers": {"retry-after": "1"}})
+    began = time.monotonic()
+    assert await index.count() == 0
+    assert time.monotonic() - began >= 1
+    gc.collect()
+
+
+async def test_trouble_by_grpc(by_grpc: QdrantEngine, server: QdrantProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_grpc._calls, "_timeout_s", 0.4)
+    index = await by_grpc.create(FLAT)
+    server.faults({"path": "/Count", "times": 1, "code": "INVALID_ARGUMENT"})
+    with pytest.raises(EngineUnavailable, match="INVALID_ARGUMENT: no such luck"):
+        await index.count()
+    server.faults({"path": "/Upsert", "times": 1, "code": "INTERNAL", "body": "No space left on device (os error 28)"})
+    with pytest.raises(DiskFull, match="no space left"):
+        await bookshop.stock(index)
+    server.faults({"path": "/Count", "times": 9, "delay_s": 0.8})
+    with pytest.raises(EngineUnavailable, match=r"no answer within 0\.4 s"):
+        await index.count()
+    server.faults()
+    await by_grpc._connected().delete_collection(index._place)
+    with pytest.raises(IndexMissing):
+        await index.count()
+
+
+async def test_a_wrong_key_is_told_by_grpc_too(server: QdrantProcess) -> None:
+    engine = reach(server.grpc_address, key="wrong-key")
+    with pytest.raises(EngineUnavailable, match="NEARFIELD_ENGINE_KEYS") as refused:
+        await engine.create(FLAT)
+    assert "wrong-key" not in str(refused.value)
+    await engine.close()
+
+
+async def test_a_grpc_port_that_speaks_http_is_told(server: QdrantProcess) -> None:
+    engine = reach(f"{server.address}?grpc_port={server.port}")
+    with pytest.raises(EngineUnavailable, match=r"gRPC \w+"):
+        await engine.open(FLAT)
+    await engine.close()
+
+
 # -- what the server is asked ------------------------------------------------------------------------------------------
 async def test_shards_and_copies_are_asked_for(server: QdrantProcess) -> None:
     engine = reach(f"{server.address}?shard_number=3&replication_factor=2&write_consistency_factor=2", prefix="many_")
@@ -239,7 +335,7 @@ async def test_shards_and_copies_are_asked_for(server: QdrantProcess) -> None:
 
 @pytest.mark.parametrize(
     "asked",
-    ["shard_number=0", "shard_number=two", "write_consistency_factor=2", "replication_factor=-1"],
+    ["shard_number=0", "shard_number=two", "write_consistency_factor=2", "grpc_port=70000", "replication_factor=-1"],
 )
 def test_impossible_options_are_refused(asked: str) -> None:
     with pytest.raises(InvalidSetting, match=asked.split("=", maxsplit=1)[0]):
@@ -312,17 +408,21 @@ def test_over_tls(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             await engine.close()
 
     with QdrantProcess(folder / "tls", "--tls", str(cert), str(keyfile)) as secured:
-        address = secured.address.replace("http:", "https:")
-        with pytest.raises(EngineUnavailable, match="SSL_CERT_FILE"):
-            asyncio.run(create(address))
+        addresses = (secured.address, secured.grpc_address)
+        for address in addresses:
+            with pytest.raises(EngineUnavailable, match="SSL_CERT_FILE"):
+                asyncio.run(create(address))
         monkeypatch.setenv("SSL_CERT_FILE", str(cert))
-        asyncio.run(create(address))
+        for address in addresses:
+            asyncio.run(create(address))
 
 
 # -- a collection of it ------------------------------------------------------------------------------------------------
-def test_a_collection_from_end_to_end(server: QdrantProcess, tmp_path: Path) -> None:
+@pytest.mark.parametrize("wire", ["http", "grpc"])
+def test_a_collection_from_end_to_end(server: QdrantProcess, tmp_path: Path, wire: str) -> None:
+    address = server.grpc_address if wire == "grpc" else server.address
     settings: dict[str, Any] = {"environment": "test", "embedder": "hashing", "engine_keys": {"qdrant": QDRANT_KEY}}
-    with nearfield.open(tmp_path / "data", engine=server.address, **settings) as db:
+    with nearfield.open(tmp_path / "data", engine=address, **settings) as db:
         shop = db.collection("shop", embed="{name}", fields={"price": float, "brand": str})
         names = ("wireless earbuds", "garden chair", "wired earbuds", "teak table")
         shop.upsert([{"id": str(n), "name": name, "price": 10.0 * n, "brand": "Acme"} for n, name in enumerate(names)])
@@ -332,7 +432,7 @@ def test_a_collection_from_end_to_end(server: QdrantProcess, tmp_path: Path) -> 
         assert {hit.id for hit in answer} == {"1", "2", "3"}
         shop.delete(["2"])
         assert "2" not in {hit.id for hit in shop.search("earbuds", limit=10)}
-    with nearfield.open(tmp_path / "data", engine=server.address, **settings) as db:
+    with nearfield.open(tmp_path / "data", engine=address, **settings) as db:
         assert {hit.id for hit in db.collection("shop").search("earbuds", mode="lexical")} == {"0"}
 
 
