@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nearfield.domain.languages import NONE
 from nearfield.domain.rows import row_of
@@ -15,7 +15,7 @@ from nearfield.search.completions import Titles
 from nearfield.search.spelling import Speller
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from nearfield.domain.documents import StoredDocument
     from nearfield.domain.schema import CollectionSpec
@@ -109,6 +109,29 @@ class Gathering:
         self._cut: set[str] = set()
         self.documents = 0
 
+    @classmethod
+    def of(cls, spec: CollectionSpec, parts: Sequence[dict[str, Any]]) -> Gathering | None:
+        """One that counts on from `parts`; None where those were counted under settings that count otherwise."""
+        made = cls(spec)
+        basis, about, values, *counters = parts
+        if basis != made._basis():
+            return None
+        made.documents, made._cut = about["documents"], set(about["cut"])
+        made._spans = {name: Span(low, high) for name, (low, high) in about["spans"].items()}
+        made._values = {name: Counter(counts) for name, counts in values.items()}
+        made._words, made._identifiers, made._titles = map(Counter, counters)
+        return made
+
+    def parts(self) -> Iterator[dict[str, Any]]:
+        """What was counted, as JSON has it, a part at a time. Nothing may be taken meanwhile."""
+        yield self._basis()
+        spans = {name: (span.low, span.high) for name, span in self._spans.items()}
+        yield {"documents": self.documents, "cut": sorted(self._cut), "spans": spans}
+        yield self._values
+        yield self._words
+        yield self._identifiers
+        yield self._titles
+
     def take(self, documents: Iterable[StoredDocument]) -> None:
         """Count some documents. Blocks: some 50 microseconds each."""
         for document in documents:
@@ -146,6 +169,11 @@ class Gathering:
             speller=Speller.of(frequency, self._spec.search.language),
             completions=Titles.of(titles),
         )
+
+    def _basis(self) -> dict[str, Any]:
+        """The settings that decide what is counted."""
+        fields = {name: kind.value for name, kind in self._spec.fields.items()}
+        return {"fields": fields, "embed": self._spec.embed.source, "title": self._title_field}
 
     def _take(self, document: StoredDocument) -> None:
         body = document.body

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from nearfield.domain.documents import ChangeKind
 from nearfield.domain.errors import NearfieldError
+from nearfield.search import lexicon_file
 from nearfield.search.lexicon import Gathering, Lexicon
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nearfield.domain.collections import Collection
     from nearfield.domain.schema import CollectionSpec
     from nearfield.protocols.live import LiveIndex
@@ -43,13 +46,17 @@ class _Kept:
     changed: int  # documents read again since the scan
     cost_s: float
     made_at: float
+    filed: int  # the change up to which its file goes, -1 without one
 
 
 class Lexicons:
-    """One lexicon per collection, made when first asked for."""
+    """One lexicon per collection, made when first asked for.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    folder: where counts are kept from one start to the next, by collection; None keeps none.
+    """
+
+    def __init__(self, store: Store, folder: Path | None = None) -> None:
+        self._store, self._folder = store, folder
         self._kept: dict[int, _Kept] = {}
         self._working: dict[int, asyncio.Task[None]] = {}
 
@@ -80,10 +87,14 @@ class Lexicons:
         return kept.lexicon if fresh else None
 
     async def close(self) -> None:
-        """Abandon what is being made."""
+        """Abandon what is being made, and file what is not."""
+        still = {number: kept for number, kept in self._kept.items() if number not in self._working}
         for task in self._working.values():
             task.cancel()
         await asyncio.gather(*self._working.values(), return_exceptions=True)
+        for number, kept in still.items():
+            if kept.filed < kept.lexicon.seq:
+                await self._file(number, kept.gathering, kept.lexicon.seq, kept.changed)
 
     def _of(self, collection: Collection) -> _Kept | None:
         """What is kept, unless the collection's settings are others now."""
@@ -101,11 +112,11 @@ class Lexicons:
         return task
 
     async def _bring_up(self, collection: Collection, live: LiveIndex) -> None:
-        kept = self._of(collection)
         try:
-            if kept is None or kept.changed > DRIFT * kept.lexicon.documents + DRIFT_LEAST:
+            kept = self._of(collection) or await self._read(collection)
+            if kept is None or _drifted(kept, live.applied_seq):
                 await self._scan(collection)
-            else:
+            elif kept.lexicon.seq < live.applied_seq:
                 await self._follow(collection, kept, live.applied_seq)
         except NearfieldError:
             log.exception("the lexicon of %s could not be made; searches go without", collection.name)
@@ -120,7 +131,9 @@ class Lexicons:
             await asyncio.to_thread(gathering.take, page)
             if len(page) == PAGE:
                 await asyncio.sleep(time.monotonic() - began)
-        await self._publish(collection, gathering, seq, changed=0)
+        filed = await self._file(collection.id, gathering, seq, 0)
+        await self._tidy()
+        await self._publish(collection, gathering, seq, changed=0, filed=filed)
 
     async def _follow(self, collection: Collection, kept: _Kept, seq: int) -> None:
         """Read what changed since."""
@@ -135,13 +148,55 @@ class Lexicons:
             documents = await self._store.by_key(collection, keys)
             await asyncio.to_thread(kept.gathering.take, list(documents.values()))
             changed += len(changes)
-        await self._publish(collection, kept.gathering, after, changed=changed)
+        await self._publish(collection, kept.gathering, after, changed=changed, filed=kept.filed)
 
-    async def _publish(self, collection: Collection, gathering: Gathering, seq: int, *, changed: int) -> None:
+    async def _publish(
+        self, collection: Collection, gathering: Gathering, seq: int, *, changed: int, filed: int
+    ) -> _Kept:
         began = time.monotonic()
         lexicon = await asyncio.to_thread(gathering.snapshot, seq)
         now = time.monotonic()
         self._kept.pop(collection.id, None)
-        self._kept[collection.id] = _Kept(collection.spec, gathering, lexicon, changed, now - began, now)
+        made = self._kept[collection.id] = _Kept(collection.spec, gathering, lexicon, changed, now - began, now, filed)
         if len(self._kept) > MAX_KEPT:
             del self._kept[next(iter(self._kept))]
+        return made
+
+    # -- files -----------------------------------------------------------------------------------------------------
+    async def _read(self, collection: Collection) -> _Kept | None:
+        """What an earlier process filed, published; None where there is nothing of use."""
+        if self._folder is None:
+            return None
+        found = await asyncio.to_thread(lexicon_file.read, self._path(self._folder, collection.id), collection.spec)
+        if found is None or found[1] > await self._store.last_seq(collection):  # of a later state of the store
+            return None
+        gathering, seq, changed = found
+        return await self._publish(collection, gathering, seq, changed=changed, filed=seq)
+
+    async def _file(self, number: int, gathering: Gathering, seq: int, changed: int) -> int:
+        """File what was counted, where there is a folder. The change up to which the file goes, -1 for none."""
+        if self._folder is None:
+            return -1
+        path = self._path(self._folder, number)
+        try:
+            await asyncio.to_thread(lexicon_file.write, path, gathering, seq=seq, changed=changed)
+        except (OSError, TypeError) as exc:
+            log.warning("the words counted could not be kept in %s, a start will count them anew: %s", path, exc)
+            return -1
+        return seq
+
+    async def _tidy(self) -> None:
+        """Remove the files of collections that are gone."""
+        if self._folder is not None:
+            there = {self._path(self._folder, one.id) for one in await self._store.collections()}
+            for path in set(self._folder.glob("*.counts")) - there:
+                path.unlink(missing_ok=True)
+
+    @staticmethod
+    def _path(folder: Path, number: int) -> Path:
+        return folder / f"{number}.counts"
+
+
+def _drifted(kept: _Kept, seq: int) -> bool:
+    """Whether so much was changed, or is about to be read as changed, that a scan is due."""
+    return kept.changed + seq - kept.lexicon.seq > DRIFT * kept.lexicon.documents + DRIFT_LEAST
