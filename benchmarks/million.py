@@ -46,7 +46,7 @@ def run(*, rows: int, rounds: int) -> Section:
     table = [
         [
             "vectors kept as",
-            "built, min",
+            "built, min of processor",
             "memory, MB",
             "peak of the build, MB",
             "disk, MB",
@@ -56,9 +56,9 @@ def run(*, rows: int, rounds: int) -> Section:
         ]
     ]
     for kind in KINDS:
-        told = _step("build", kind, rows) | _step("ask", kind, rows)
+        told = _built(kind, rows) | _step("ask", kind, rows)
         figures = (
-            ("build_min", 1),
+            ("build_cpu_min", 1),
             ("resident_mb", 0),
             ("build_peak_mb", 0),
             ("disk_mb", 0),
@@ -125,6 +125,15 @@ def _keep_truth(rows: int) -> None:
     np.save(_folder(rows) / "bars.npy", best[:, -1])
 
 
+def _built(kind: Quantization, rows: int) -> dict[str, float]:
+    """The figures of a build, which is made where it is not there yet: each takes a quarter of an hour."""
+    kept = _folder(rows) / f"{kind.value}.json"
+    if not kept.exists():
+        kept.write_bytes(orjson.dumps(_step("build", kind, rows)))
+    told: dict[str, float] = orjson.loads(kept.read_bytes())
+    return told
+
+
 def _step(step: str, kind: Quantization, rows: int) -> dict[str, float]:
     """Run one step in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.million", step, kind.value, str(rows)]
@@ -138,7 +147,7 @@ def _spec(kind: Quantization) -> IndexSpec:
 
 
 async def _build(kind: Quantization, rows: int) -> Figures:
-    engine, started = LocalEngine.at(_folder(rows) / "engine"), time.perf_counter()
+    engine = LocalEngine.at(_folder(rows) / "engine")
     index = await engine.create(_spec(kind))
     for keys, block in _blocks(rows):
         for start in range(0, len(keys), BATCH):
@@ -147,7 +156,7 @@ async def _build(kind: Quantization, rows: int) -> Figures:
     await index.optimize(all_cores=True)
     await index.flush()
     await engine.close()
-    return {"build_min": (time.perf_counter() - started) / 60, "build_peak_mb": peak_bytes("self") / 1e6}
+    return {"build_cpu_min": time.process_time() / 60, "build_peak_mb": peak_bytes("self") / 1e6}
 
 
 async def _ask(kind: Quantization, rows: int) -> Figures:
