@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -121,9 +123,11 @@ def go_round(shop: Shop, folder: Path, places: list[Place], *, rate: float = RAT
     """Move a copy from place to place under load; each step, and how the end compares. folder: for the copies."""
     moved, still = folder / "moved", folder / "undisturbed"
     shutil.copytree(shop.source, moved)
-    made, journal = asyncio.run(_steps(shop, moved, folder / "log", places, rate))
+    keys = {place.engine: place.key for place in places if place.wish and place.key is not None}
+    made, journal = asyncio.run(_steps(shop, moved, folder / "log", places, keys, rate))
     shutil.copytree(shop.source, still)
-    compared = _compare(shop, moved, still, journal)
+    _take_embeddings(moved, still)
+    compared = _compare(shop, moved, still, journal, keys)
     print(compared, flush=True)
     return made, compared
 
@@ -141,8 +145,9 @@ def _shop(rows: int) -> Shop:
 
 
 # -- the moves -----------------------------------------------------------------------------------------------------
-async def _steps(shop: Shop, data: Path, log: Path, places: list[Place], rate: float) -> tuple[list[Made], list[Write]]:
-    keys = {place.engine: place.key for place in places if place.wish and place.key is not None}
+async def _steps(
+    shop: Shop, data: Path, log: Path, places: list[Place], keys: dict[str, str], rate: float
+) -> tuple[list[Made], list[Write]]:
     with service(data, log, keys) as url:
         load = Load(url, shop.documents, shop.queries, rate=rate)
         async with httpx2.AsyncClient(base_url=f"{url}/v1/collections/{NAME}", timeout=3_600) as client:
@@ -202,9 +207,23 @@ async def _told(client: httpx2.AsyncClient, method: str, path: str, body: object
 
 
 # -- the comparison ------------------------------------------------------------------------------------------------
-def _compare(shop: Shop, moved: Path, still: Path, journal: list[Write]) -> Compared:
+def _take_embeddings(moved: Path, still: Path) -> None:
+    """A text's vector depends, in its last bits, on what it was embedded with: the other takes those of the moved one.
+
+    Answers that differ then do so by the moves.
+    """
+    db = sqlite3.connect(still / "nearfield.db")
+    with closing(db), db:
+        db.execute("ATTACH ? AS moved", [str(moved / "nearfield.db")])
+        db.execute(
+            "INSERT OR IGNORE INTO vectors (embedder_id, hash, data) SELECT embedder_id, hash, data FROM moved.vectors"
+        )
+
+
+def _compare(shop: Shop, moved: Path, still: Path, journal: list[Write], keys: dict[str, str]) -> Compared:
     """The moved collection beside one that only got the same writes."""
-    ours, theirs = asyncio.run(_ending(moved, shop.asked)), asyncio.run(_ending(still, shop.asked, journal))
+    ours = asyncio.run(_ending(moved, shop.asked, keys=keys))
+    theirs = asyncio.run(_ending(still, shop.asked, journal))
     expected: dict[str, Any] = {str(one["id"]): one for one in shop.documents}
     for write in journal:
         if write.body is None:
@@ -234,8 +253,10 @@ def _alike(these: list[list[str]], those: list[list[str]]) -> int:
     return sum(one == other for one, other in zip(these, those, strict=True))
 
 
-async def _ending(data: Path, asked: list[str], journal: list[Write] | None = None) -> Ending:
-    backend = await open_backend(load_settings(data_dir=data, wait_timeout_s=600.0))
+async def _ending(
+    data: Path, asked: list[str], journal: list[Write] | None = None, *, keys: dict[str, str] | None = None
+) -> Ending:
+    backend = await open_backend(load_settings(data_dir=data, wait_timeout_s=600.0, engine_keys=keys or {}))
     try:
         await _replay(backend, journal or [])
         await backend.documents.wait(NAME, timeout_s=3_600)
