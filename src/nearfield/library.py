@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from nearfield.domain.suggestions import Suggestion
     from nearfield.domain.tuning import TunedFusion
     from nearfield.quality.feedback import Learnt
+    from nearfield.quality.shadow import ShadowCounts
     from nearfield.wiring import Backend
 
 T = TypeVar("T")
@@ -693,6 +694,15 @@ class CollectionHandle:
         """What a move would take, measured on a sample. wish: as for `move`. price: of a million tokens embedded."""
         return self._loop.run(self._backend.moves.estimate(self.name, wish, price=price))
 
+    def shadow(self, share: float | None = None, *, generation: int | None = None) -> ShadowCounts | None:
+        """Make a share of this process's searches on a generation beside the live one too; what differed until now.
+
+        share: 0 to 1, counted anew from now on; 0 ends it; None changes nothing. generation: the one moved to, or else
+        the one kept, where it is not named. None where it was not shadowed. Nobody waits for a shadow.
+        Raises GenerationNotFound, InvalidRequest, EngineUnavailable.
+        """
+        return self._loop.run(_shadowed(self._backend, self.name, share, generation))
+
     def rollback(self) -> int:
         """Go back to the generation that was live before the last move; its number. Raises GenerationNotFound."""
         return self._loop.run(self._backend.moves.rollback(self.name))
@@ -810,6 +820,13 @@ def judged_from(
 def _several(given: str | Iterable[str]) -> tuple[str, ...]:
     """One or many; a text alone is one, not its letters."""
     return (given,) if isinstance(given, str) else tuple(given)
+
+
+async def _shadowed(backend: Backend, name: str, share: float | None, generation: int | None) -> ShadowCounts | None:
+    number = await backend.moving.beside(name) if generation is None else generation
+    if share is None:
+        return await backend.moving.shadowed(name, number)
+    return await backend.moving.shadow(name, number, share)
 
 
 def _vector(given: npt.ArrayLike) -> Float32Array:

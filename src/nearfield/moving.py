@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
 
-from nearfield.domain.collections import GenerationState
-from nearfield.domain.errors import InvalidRequest, NearfieldError
+from nearfield.domain.collections import GenerationState, beside_live
+from nearfield.domain.errors import GenerationNotFound, InvalidRequest, NearfieldError
 from nearfield.domain.moves import Gates, Moved
 from nearfield.domain.moves_json import verification_json
 from nearfield.indexing.check import check_generation
@@ -145,13 +145,17 @@ class Moving:
     async def shadow(self, name: str, number: int, share: float) -> ShadowCounts | None:
         """Make a share of the searches of people on another generation too, and count what differs; 0 ends it.
 
-        What was counted so far of that generation, None where nothing was. Nobody waits for a shadow.
-        Raises GenerationNotFound, InvalidRequest, EngineUnavailable.
+        What was counted so far of that generation, None where nothing was. Nobody waits for a shadow. It ends by itself
+        when the generation goes live or is given up. Raises GenerationNotFound, InvalidRequest, EngineUnavailable.
         """
         if not 0 <= share <= 1:
             raise InvalidRequest(f"share is {share:g}; expected 0 to 1", field="share")
         collection = await self._catalog.get(name)
         opened = await self._moves.opened(name, number)
+        if share and opened.generation.state is GenerationState.LIVE:
+            raise InvalidRequest(
+                f"generation {number} of {name} is the live one; name one beside it", field="generation"
+            )
         before = self._shadows.counts(collection, number)
         self._shadows.end(collection)
         searcher = self._shadowing.pop(collection.id, None)
@@ -160,13 +164,26 @@ class Moving:
         if share:
             searcher = self._shadowing[collection.id] = self._searcher(opened)
             self._shadows.begin(
-                collection, number, share, lambda ask: searcher.search(name, replace(ask, min_seq=None), recorded=False)
+                collection,
+                number,
+                share,
+                lambda ask: searcher.search(name, replace(ask, min_seq=None), recorded=False),
+                there=lambda: self._generations.beside(collection, number) is opened,
             )
         return before
 
     async def shadowed(self, name: str, number: int) -> ShadowCounts | None:
         """What was counted of a generation since its shadow began; None where it was not shadowed."""
         return self._shadows.counts(await self._catalog.get(name), number)
+
+    async def beside(self, name: str) -> int:
+        """The generation that is meant where none is named: see `beside_live`. Raises GenerationNotFound."""
+        collection = await self._catalog.get(name)
+        records = await self._generations.records(collection)
+        found = beside_live({one.number: one.state for one in records})
+        if found is None:
+            raise GenerationNotFound(f"{name} has no generation beside the live one; begin a move first")
+        return found
 
     async def close(self) -> None:
         """Let go of the searchers of shadows."""

@@ -7,6 +7,7 @@ import gc
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -22,6 +23,7 @@ from nearfield.domain.errors import (
     DataDirInUse,
     DimensionMismatch,
     DocumentNotFound,
+    GenerationNotFound,
     InvalidDocument,
     InvalidFile,
     InvalidFilter,
@@ -481,3 +483,25 @@ def test_pages_groups_facets_and_several_searches(db: nearfield.Database, shop: 
         db.multi_search([])
     with pytest.raises(InvalidRequest, match="unknown facet scope"):
         shop.search("quokka", facet_scope="all")
+
+
+def test_another_index_is_tried_on_live_searches(tmp_path: Path) -> None:
+    with nearfield.open(tmp_path / "data", engine="exact", search_timeout_s=30, **TEST) as db:
+        shop = db.collection("products", embed=EMBED)
+        shop.upsert([EARBUDS, CHAIR])
+        with pytest.raises(GenerationNotFound, match="begin a move"):
+            shop.shadow()
+        shop.move(engine="local", switch=False)
+        assert shop.shadow() is None
+        shop.shadow(1.0)
+        for _ in range(3):
+            shop.search("earbuds")
+        until = time.monotonic() + 30
+        while (seen := shop.shadow()) is None or seen.answered < 1:
+            assert time.monotonic() < until, seen
+        assert (seen.generation, seen.share, seen.failed) == (2, 1.0, 0)
+        ended = shop.shadow(0)
+        assert ended is not None
+        assert ended.asked + ended.missed == 3
+        with pytest.raises(InvalidRequest, match="0 to 1"):
+            shop.shadow(1.5, generation=2)

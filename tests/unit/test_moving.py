@@ -10,9 +10,10 @@ import pytest
 
 from nearfield.domain.collections import GenerationState
 from nearfield.domain.documents import chunk_key
-from nearfield.domain.errors import GenerationNotReady
+from nearfield.domain.errors import GenerationNotFound, GenerationNotReady, InvalidRequest
 from nearfield.domain.judgments import Judgment
 from nearfield.domain.moves import Gates
+from nearfield.domain.queries import Search
 from nearfield.domain.spec_json import spec_from_json
 from nearfield.protocols.source import SourceRow
 from nearfield.settings import load_settings
@@ -42,7 +43,14 @@ def rows(count: int, **more: Any) -> list[SourceRow | Any]:
 @pytest.fixture
 async def backend(tmp_path: Path) -> AsyncIterator[Backend]:
     opened = await open_backend(
-        load_settings(data_dir=tmp_path / "data", environment="test", embedder="hashing", engine="exact", build_share=1)
+        load_settings(
+            data_dir=tmp_path / "data",
+            environment="test",
+            embedder="hashing",
+            engine="exact",
+            build_share=1,
+            search_timeout_s=30,
+        )
     )
     body: dict[str, Any] = {"embed": "{name}", "fields": {"price": "int", "kind": "keyword"}}
     await opened.catalog.create(spec_from_json(NAME, opened.with_defaults(body)))
@@ -156,3 +164,31 @@ async def test_what_is_written_while_it_is_verified_does_not_count_as_lost(backe
     assert found.new.recall > 0.99
     assert found.old.recall > 0.99
     assert found.passed, found.gates
+
+
+async def test_a_shadow_is_of_one_beside_the_live_one_and_ends_when_it_goes_live(backend: Backend) -> None:
+    async def asked(count: int) -> None:
+        async with asyncio.timeout(30):
+            while (counts := await backend.moving.shadowed(NAME, 2)) is None or counts.answered < count:
+                await asyncio.sleep(0.01)
+
+    with pytest.raises(GenerationNotFound, match="begin a move"):
+        await backend.moving.beside(NAME)
+    with pytest.raises(InvalidRequest, match="the live one"):
+        await backend.moving.shadow(NAME, 1, 1.0)
+    await backend.moving.move(NAME, {"engine": "local"}, switch=False)
+    assert await backend.moving.beside(NAME) == 2
+    assert await backend.moving.shadow(NAME, 2, 1.0) is None
+    await backend.searches.search(NAME, Search(query="guitar 5"))
+    await asked(1)
+    await backend.moves.switch(NAME, 2)
+    assert await backend.moving.beside(NAME) == 1  # kept for a rollback
+    await backend.searches.search(NAME, Search(query="guitar 6"))
+    counts = await backend.moving.shadowed(NAME, 2)
+    assert counts is not None
+    assert (counts.asked, counts.share) == (1, 0.0)
+    await backend.moving.shadow(NAME, 1, 1.0)
+    await backend.moves.drop(NAME, 1)
+    await backend.searches.search(NAME, Search(query="guitar 7"))
+    with pytest.raises(GenerationNotFound):
+        await backend.moving.shadow(NAME, 1, 0.0)

@@ -47,8 +47,9 @@ class GenerationsAnswer(_Answer):
 
 
 class ShadowShown(_Answer):
-    """share: of searches tried. asked: so far; same: answered alike; overlap: mean share of documents both found.
-    slower: took longer than the live one. missed: passed over, others being under way. live_ms, shadow_ms: means."""
+    """share: of searches tried, 0 once it ended. asked: so far; same: answered alike; overlap: mean share of documents
+    both found. slower: took longer than the live one. missed: passed over, others being under way. live_ms, shadow_ms:
+    means."""
 
     share: float
     asked: int
@@ -119,7 +120,6 @@ def shadow_json(counts: ShadowCounts | None) -> dict[str, Any] | None:
     """A ShadowShown."""
     if counts is None:
         return None
-    answered = max(counts.asked - counts.failed, 1)
     return {
         "share": counts.share,
         "asked": counts.asked,
@@ -128,8 +128,8 @@ def shadow_json(counts: ShadowCounts | None) -> dict[str, Any] | None:
         "failed": counts.failed,
         "missed": counts.missed,
         "slower": counts.slower,
-        "live_ms": round(counts.live_ms / answered, 2),
-        "shadow_ms": round(counts.shadow_ms / answered, 2),
+        "live_ms": round(counts.mean_live_ms, 2),
+        "shadow_ms": round(counts.mean_shadow_ms, 2),
     }
 
 

@@ -38,10 +38,15 @@ def exit_code(error: NearfieldError) -> int:
 
 def tell(error: NearfieldError, *, as_json: bool) -> None:
     """`error: what happened (code)` on standard error; with as_json a problem object on standard output instead."""
+    tell_failure(error.code, str(error), as_json=as_json, field=error.field, retryable=error.retryable)
+
+
+def tell_failure(code: str, detail: str, *, as_json: bool, **more: Any) -> None:
+    """As `tell` does, of what is no error of this process. more: members of the problem object."""
     if as_json:
-        tell_problem(error.code, str(error), field=error.field, retryable=error.retryable)
+        tell_problem(code, detail, **more)
     else:
-        sys.stderr.write(f"error: {error} ({error.code})\n")
+        sys.stderr.write(f"error: {detail} ({code})\n")
 
 
 def tell_problem(code: str, detail: str, **more: Any) -> None:

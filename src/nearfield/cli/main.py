@@ -375,6 +375,34 @@ def move(
 
 
 @app.command()
+def shadow(
+    name: Name,
+    share: Annotated[
+        float | None, typer.Option(metavar="X", help="Begin: of the searches made from now on, up to 1.", min=0, max=1)
+    ] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="End it.")] = False,
+    generation: Annotated[
+        int | None, typer.Option(metavar="N", help="Which (default: the one moved to, or else the one kept).")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="The service (default: by the settings host and port).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Try the index beside the live one on a share of a running service's searches; tell what differed so far.
+
+    Nobody waits for it, and it counts anew with each --share. The service is asked over HTTP, with the first of the
+    setting api_keys.
+    """
+    from nearfield.cli import shadowing
+    from nearfield.cli.terminal import Terminal
+
+    if stop and share is not None:
+        raise typer.BadParameter("--share begins and --stop ends; give one of them")
+    shadowing.shadow(shadowing.Ask(name, 0.0 if stop else share, generation, url), Terminal(as_json=json))
+
+
+@app.command()
 def rollback(name: Name, data: Data = None, json: Json = False) -> None:
     """Go back to the index that was live before the last move, at once."""
     from nearfield.cli import relocating

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from nearfield.domain.schema import CollectionSpec, IndexSettings, SearchSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,16 @@ class GenerationState(StrEnum):
 
 BESIDE = frozenset({GenerationState.BUILDING, GenerationState.READY, GenerationState.RETIRED})
 """States of generations that follow the log beside the live one."""
+
+
+def beside_live(states: Mapping[int, GenerationState]) -> int | None:
+    """Which generation is meant by "the one beside the live one": what is moved to, else what is kept for a rollback.
+
+    states: by number. None where there is neither.
+    """
+    moved_to = [number for number, state in states.items() if state in BESIDE - {GenerationState.RETIRED}]
+    kept = [number for number, state in states.items() if state is GenerationState.RETIRED]
+    return max(moved_to or kept, default=None)
 
 
 @dataclass(frozen=True, slots=True)

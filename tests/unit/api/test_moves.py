@@ -22,7 +22,7 @@ async def until_shadowed(client: httpx2.AsyncClient, asked: int) -> None:
 
 
 async def test_a_move_in_steps_over_http(service: Service) -> None:
-    async with service() as (_, client):
+    async with service(search_timeout_s=30) as (_, client):
         spec = {"embed": "{text}", "fields": {"n": "int"}}
         assert (await client.put(BOOKS, json=spec)).status_code == 201
         rows = [{"id": str(n), "text": f"book number {n}", "n": n} for n in range(50)]

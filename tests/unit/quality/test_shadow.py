@@ -51,7 +51,7 @@ async def test_what_differs_is_counted() -> None:
 
     shadows.watch(BOOKS, ASK, answer("a"))  # nothing is shadowed yet
     assert shadows.counts(BOOKS, 2) is None
-    shadows.begin(BOOKS, 2, 0.5, search)
+    shadows.begin(BOOKS, 2, 0.5, search, there=lambda: True)
     for took_ms in (0.0, 1e6, 1e6, 1e6):
         shadows.watch(BOOKS, ASK, answer("a", "b", took_ms=took_ms))
         await drain(shadows)
@@ -62,7 +62,27 @@ async def test_what_differs_is_counted() -> None:
     assert shadows.counts(BOOKS, 3) is None
     shadows.end(BOOKS)
     shadows.watch(BOOKS, ASK, answer("a"))
-    assert counts.asked == 4
+    counts = shadows.counts(BOOKS, 2)
+    assert counts is not None
+    assert (counts.asked, counts.share) == (4, 0.0)
+
+
+async def test_it_ends_with_what_it_is_of() -> None:
+    there = [True, True, False]
+    shadows = Shadows(chance=lambda: 0.0)
+
+    async def search(_: Search) -> Answer:
+        return answer("a")
+
+    shadows.begin(BOOKS, 2, 1.0, search, there=lambda: there.pop(0))
+    for _ in range(2):
+        shadows.watch(BOOKS, ASK, answer("a"))
+        await drain(shadows)
+    counts = shadows.counts(BOOKS, 2)
+    assert counts is not None
+    assert (counts.asked, counts.share, counts.mean_live_ms) == (2, 0.0, 1e6)
+    shadows.watch(BOOKS, ASK, answer("a"))  # nobody is asked whether it is there
+    assert shadows.counts(BOOKS, 2) == counts
 
 
 async def test_only_a_share_is_tried_and_nobody_waits() -> None:
@@ -74,7 +94,7 @@ async def test_only_a_share_is_tried_and_nobody_waits() -> None:
         await never.wait()
         return answer("a")
 
-    shadows.begin(BOOKS, 2, 0.5, search)
+    shadows.begin(BOOKS, 2, 0.5, search, there=lambda: True)
     for _ in range(5):
         shadows.watch(BOOKS, ASK, answer("a"))
     await asyncio.sleep(0)

@@ -66,7 +66,7 @@ async def show_generation(name: str, number: int, backend: Running) -> Response:
 async def shadow_generation(name: str, number: int, body: ShadowBody, backend: Running) -> Response:
     """Make a share of the searches on this generation too, and count what differs: shown with the generation.
 
-    Nobody waits for it. The counts last as long as the process.
+    Nobody waits for it. It ends when the generation goes live or is given up. The counts last as long as the process.
     """
     await backend.moving.shadow(name, number, body.share)
     return Response(status_code=204)
