@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.docs.pages import PROJECT, blocks, check_setup_line, run_page
@@ -15,6 +16,9 @@ from tests.reference.small_cross_encoder import build
 from nearfield.domain.errors import ModelUnreachable
 from nearfield.settings import load_settings
 from nearfield.wiring import pull_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PAGES = sorted([PROJECT / "README.md", *PROJECT.glob("docs/*.md"), *PROJECT.glob("docs/howto/*.md")])
 WITH_SNIPPETS = [
@@ -33,6 +37,22 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("NEARFIELD_") and name != "NEARFIELD_MODELS_DIR"]:
         monkeypatch.delenv(name)
     shutil.copy(PROJECT / "examples" / "products" / "catalogue.csv", tmp_path / "products.csv")
+
+
+@pytest.fixture
+def page_on_vertex() -> Iterator[Path]:
+    """The page, its address and its key those of a stand-in."""
+    from tests.vendors.vertex import VertexStub  # noqa: PLC0415 - the vendor's messages take seconds to load
+
+    with VertexStub() as stub:
+        Path("vertex-key.json").write_text(stub.key)
+        text = (PROJECT / "docs" / "howto" / "engine-vertex.md").read_text(encoding="utf-8")
+        there = re.compile(r"vertex\+https://[^\"]*location=europe-west4")
+        assert there.search(text)
+        mine = Path("engine-vertex.md")
+        mine.write_text(there.sub(stub.address, text), encoding="utf-8")
+        yield mine
+        assert stub.watched.wrong == []
 
 
 @pytest.mark.parametrize(
@@ -73,6 +93,8 @@ def test_the_snippets_of_a_page(page: Path, monkeypatch: pytest.MonkeyPatch, req
         mine = Path(page.name)
         mine.write_text(page.read_text(encoding="utf-8").replace(":6333?", f":{port}?"), encoding="utf-8")
         page = mine
+    if page.name == "engine-vertex.md":
+        page = request.getfixturevalue("page_on_vertex")
     assert run_page(page) > 0
 
 

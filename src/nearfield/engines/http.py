@@ -42,13 +42,15 @@ class HttpServer:
         wrong_key: str,
         message: Callable[[bytes], str],
         timeout_s: float,
+        auth: httpx2.Auth | None = None,
     ) -> None:
         """engine: its name, for errors. key: kept out of errors. wrong_key: what to do where it is refused.
 
-        message: the server's own words in a refusal's body. timeout_s: of one try.
+        message: the server's own words in a refusal's body. timeout_s: of one try. auth: what is added to each request
+        where that is not the same for all.
         """
         self._engine, self._headers, self._key = engine, headers, key
-        self._wrong_key, self._message = wrong_key, message
+        self._wrong_key, self._message, self._auth = wrong_key, message, auth
         self._client: httpx2.AsyncClient | None = None
         self.calls = Calls(engine, self._meaning, timeout_s=timeout_s)
         """To run `send` in, with the reading of its answer: there each of their exceptions gets its meaning."""
@@ -82,7 +84,7 @@ class HttpServer:
             import httpx2  # noqa: PLC0415 - loaded by those who use a server
 
             # certificates are read from disk; `Calls` keeps the time
-            made = await asyncio.to_thread(httpx2.AsyncClient, headers=self._headers, timeout=None)
+            made = await asyncio.to_thread(httpx2.AsyncClient, headers=self._headers, timeout=None, auth=self._auth)
             if self._client is None:
                 self._client = made
             else:

@@ -12,7 +12,6 @@ What metadata is (a flat object of strings, doubles, booleans and lists of strin
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from nearfield.domain.errors import UnsupportedByEngine
@@ -37,6 +36,7 @@ from nearfield.domain.filters import (
     Scalar,
 )
 from nearfield.domain.schema import FieldType
+from nearfield.engines.stored_text import DIGEST, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,10 +50,7 @@ EVERY_ROW: Final = "all-rows"
 """A key under which every record holds True. No field's name has a hyphen, so none is in its way."""
 MAX_VALUES: Final = 10_000
 """The most values `$in` takes; here of one whole filter, which also keeps a request far below its limit in bytes."""
-PLAIN_BYTES: Final = 64
-"""The longest string that is stored as it is."""
 
-_DIGEST: Final = "sha256:"
 _WIDE: Final = 2**53
 _OPPOSITE: Final = {"$lt": "$gte", "$lte": "$gt", "$gt": "$lte", "$gte": "$lt"}
 _RANGES: Final[Mapping[type[Filter], str]] = {Lt: "$lt", Lte: "$lte", Gt: "$gt", Gte: "$gte"}
@@ -73,7 +70,7 @@ def metadata_of(row: Row, fields: Mapping[str, FieldType]) -> Metadata:
             held[f"{field}-lat"], held[f"{field}-lon"] = point.lat, point.lon
         elif kind.is_list:
             items = value if isinstance(value, tuple) else ()
-            held[field] = list(dict.fromkeys(_as_text(item, kind) for item in items)) or [_DIGEST]  # type: ignore[arg-type]
+            held[field] = list(dict.fromkeys(as_text(item, kind) for item in items)) or [DIGEST]  # type: ignore[arg-type]
         else:
             held[field] = _as_value(_blank(kind) if value is None else value, kind)
     return held
@@ -153,7 +150,7 @@ class _Compiler:
     def _holding(self, field: str, values: tuple[Scalar, ...], kind: FieldType, *, negated: bool) -> Said:
         if not values:
             return negated
-        return self._test(field, "$nin" if negated else "$in", [_as_text(value, kind) for value in values])
+        return self._test(field, "$nin" if negated else "$in", [as_text(value, kind) for value in values])
 
     def _box(self, box: GeoBox, *, negated: bool) -> Said:
         def side(axis: str, operator: str, degrees: float) -> Said:
@@ -193,24 +190,10 @@ def _as_value(value: FieldValue, kind: FieldType) -> str | float | bool:
     if kind is FieldType.BOOL:
         return bool(value)
     if isinstance(value, str):
-        return _as_text(value, kind)
+        return as_text(value, kind)
     if kind is FieldType.FLOAT or abs(value) >= _WIDE:  # type: ignore[arg-type]
         return float(value) + 0.0  # type: ignore[arg-type]
     return int(value)  # type: ignore[arg-type]
-
-
-def _as_text(value: Scalar, kind: FieldType) -> str:
-    """A string as it is stored, or an element of a list; no two values of one type share one."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if kind.element is FieldType.FLOAT:
-        return repr(float(value) + 0.0)
-    if not isinstance(value, str):
-        return str(value)
-    coded = value.encode()
-    if 0 < len(coded) <= PLAIN_BYTES and value.isprintable() and not value.startswith(_DIGEST):
-        return value
-    return _DIGEST + hashlib.sha256(coded).hexdigest()[:32]
 
 
 def _join(word: str, parts: Iterable[Said]) -> Said:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 import orjson
 
-from nearfield.domain.errors import EngineUnavailable, UnsupportedByEngine
+from nearfield.domain.errors import UnsupportedByEngine
 from nearfield.engines.pinecone_filters import EVERY_ROW
-from nearfield.engines.pinecone_project import next_page, until
+from nearfield.engines.pinecone_project import next_page
 from nearfield.engines.pinecone_rest import Unfinished
+from nearfield.engines.waiting import all_of, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from nearfield.domain.documents import Float32Array, Int64Array
     from nearfield.engines.pinecone_filters import Metadata
@@ -72,7 +73,9 @@ class Namespace:
             return all(_same(stored.get(record.id), record) for record in records)
 
         sizes = [len(batch) for batch, _ in batches]
-        numbers = await _all("writing rows", sizes, [write(batch, body) for batch, body in batches])
+        numbers = await all_of(
+            "pinecone", "writing rows", sizes, [write(batch, body) for batch, body in batches], at_once=_AT_ONCE
+        )
         await self._until_seen(numbers, there)
 
     async def delete(self, ids: Sequence[str]) -> None:
@@ -86,7 +89,13 @@ class Namespace:
         async def gone() -> bool:
             return not await self.fetch(ids)
 
-        numbers = await _all("deleting rows", [len(batch) for batch in batches], [remove(batch) for batch in batches])
+        numbers = await all_of(
+            "pinecone",
+            "deleting rows",
+            [len(batch) for batch in batches],
+            [remove(batch) for batch in batches],
+            at_once=_AT_ONCE,
+        )
         await self._until_seen(numbers, gone)
 
     async def query(self, vector: Sequence[float], hits: int, where: dict[str, Any] | None) -> Found:
@@ -129,7 +138,13 @@ class Namespace:
                 params={"ids": batch, "namespace": self._place.namespace},
             )
 
-        parts = await _all("reading vectors", [len(batch) for batch in batches], [read(batch) for batch in batches])
+        parts = await all_of(
+            "pinecone",
+            "reading vectors",
+            [len(batch) for batch in batches],
+            [read(batch) for batch in batches],
+            at_once=_AT_ONCE,
+        )
         return {key: record for part in parts for key, record in part.items()}
 
     async def ids(self) -> AsyncIterator[Int64Array]:
@@ -171,28 +186,9 @@ class Namespace:
             indexed = await self._ask("searching", "/query", lambda reply: reply.indexed, body)
             return await there() if indexed is None else indexed >= max(known)
 
-        await until(seen, f"namespace {self._place.namespace} shows what was written", patience_s=self._patience_s)
-
-
-async def _all(doing: str, sizes: Sequence[int], calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run calls, a few at once. sizes: rows of each. Raises EngineUnavailable with how many rows failed."""
-    free = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(call: Coroutine[Any, Any, T]) -> T:
-        async with free:
-            return await call
-
-    done = await asyncio.gather(*map(one, calls), return_exceptions=True)
-    failed = [(size, result) for size, result in zip(sizes, done, strict=True) if isinstance(result, BaseException)]
-    for _, error in failed:
-        if not isinstance(error, EngineUnavailable):
-            raise error
-    if failed and len(done) > 1:
-        rows, (_, first) = sum(size for size, _ in failed), failed[0]
-        raise EngineUnavailable(f"engine pinecone, {doing}: {rows} of {sum(sizes)} rows failed: {first}") from first
-    if failed:
-        raise failed[0][1]
-    return [result for result in done if not isinstance(result, BaseException)]
+        await until(
+            "pinecone", seen, f"namespace {self._place.namespace} shows what was written", patience_s=self._patience_s
+        )
 
 
 def _batches(records: Sequence[Record], namespace: str) -> list[tuple[Sequence[Record], bytes]]:

@@ -7,19 +7,18 @@ a minute to be made, a namespace none; and either costs what is stored and read 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import re
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from nearfield.domain.errors import EngineUnavailable, InvalidSetting
+from nearfield.domain.errors import InvalidSetting
 from nearfield.domain.schema import Metric
 from nearfield.engines.http import Garbage
 from nearfield.engines.spec_file import spec_json
+from nearfield.engines.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -166,17 +165,7 @@ class Project:
         return status != 404
 
     async def _until(self, holds: Callable[[], Awaitable[bool]], what: str) -> None:
-        await until(holds, what, patience_s=self._patience_s)
-
-
-async def until(holds: Callable[[], Awaitable[bool]], what: str, *, patience_s: float) -> None:
-    """Look again and again, at growing intervals, until something holds. Raises EngineUnavailable after patience_s."""
-    end, pause_s = time.monotonic() + patience_s, 0.02
-    while not await holds():
-        if time.monotonic() > end:
-            raise EngineUnavailable(f"engine pinecone: waited {patience_s:g} s until {what}, in vain")
-        await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, 0.5)
+        await until("pinecone", holds, what, patience_s=self._patience_s)
 
 
 def next_page(reply: Reply, token: str | None) -> str | None:
