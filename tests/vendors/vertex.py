@@ -151,6 +151,8 @@ class VertexStub:
         self.torn: list[int] = []
         """Of the next batches, how many objects each takes before it fails."""
         self.knn_rows = KNN_ROWS
+        self.least_indexed = 0
+        """Objects a collection must hold before it may have an index."""
         self.page = 1_000
         """Results of a search that compares every object, on one page."""
         self.upside_down = False
@@ -307,6 +309,8 @@ class VertexStub:
         name = f"{sent['parent']}/indexes/{sent['indexId']}"
         if not _LABEL.match(sent["indexId"]) or told["indexField"] not in found.told["vectorSchema"]:
             raise Refusal("INVALID_ARGUMENT", f"no index {sent['indexId']} of {told['indexField']}")
+        if len(found.truth) < self.least_indexed:
+            raise Refusal("FAILED_PRECONDITION", "the collection holds too few data objects")
         if found.index is not None or found.building:
             raise Refusal("ALREADY_EXISTS", f"{name} already exists")
 

@@ -45,16 +45,16 @@ class Tokens(httpx2.Auth):
                 raise _no_key("holds no key of a service account") from None
 
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncIterator[httpx2.Request]:  # type: ignore[override]
-        token = await asyncio.to_thread(self._token, refused=None)
-        request.headers["authorization"] = f"Bearer {token}"
+        headers = await asyncio.to_thread(self._headers, refused=None)
+        request.headers.update(headers)
         answer = yield request
         if answer is not None and answer.status_code == httpx2.codes.UNAUTHORIZED:
-            token = await asyncio.to_thread(self._token, refused=token)
-            request.headers["authorization"] = f"Bearer {token}"
+            request.headers.update(await asyncio.to_thread(self._headers, refused=headers["authorization"]))
             yield request
 
-    def _token(self, *, refused: str | None) -> str:
-        """A token that is valid for a while; another one than was refused.
+    def _headers(self, *, refused: str | None) -> dict[str, str]:
+        """What tells who asks, and whose quota it is where that is another project's: a token that is valid for a
+        while, another one than was refused.
 
         Raises InvalidSetting where there are no credentials, Refused and Garbage as `HttpServer` reads them.
         """
@@ -62,7 +62,7 @@ class Tokens(httpx2.Auth):
             try:
                 if self._found is None:
                     self._found, _ = self._google.default(scopes=[SCOPE], request=_ask)
-                if not self._found.valid or self._found.token == refused:
+                if not self._found.valid or f"Bearer {self._found.token}" == refused:
                     self._found.refresh(_ask)
             except self._errors.DefaultCredentialsError as exc:
                 raise InvalidSetting(
@@ -74,7 +74,9 @@ class Tokens(httpx2.Auth):
                 if getattr(exc, "retryable", False) or isinstance(exc, self._errors.TransportError):
                     raise Garbage(f"no access token: {exc}") from exc
                 raise Refused(httpx2.codes.UNAUTHORIZED, f"no access token: {exc}", None) from exc
-            return str(self._found.token)
+            headers: dict[str, str] = {}
+            self._found.apply(headers)
+            return headers
 
 
 class _Answer:

@@ -53,6 +53,7 @@ MAX_HITS: Final = 1_000
 KNN_ROWS: Final = 100_000
 """The most objects a collection may hold for searches that compare every one."""
 
+_WRITE_TIMEOUT_S: Final = 60.0  # of one batch
 _AT_ONCE: Final = 4  # requests of one write or fetch
 _NAMED: Final = 100  # ids in one filter
 _DISORDER: Final = 1e-3  # how far two scores may stand the wrong way round
@@ -213,6 +214,7 @@ class Objects:
             lambda reply: reply.code,
             body=b'{"requests":[' + b",".join(parts) + b"]}",
             expected={otherwise},
+            timeout_s=_WRITE_TIMEOUT_S,
         )
         return code == OK
 

@@ -77,7 +77,8 @@ class Location:
         return collection
 
     async def make_index(self, name: str) -> None:
-        """Ask for the ScaNN index of a collection; passes over one that is there or being built."""
+        """Ask for the ScaNN index of a collection; passes over one that is there or being built, and over a collection
+        that cannot have one yet: it is asked for again by and by."""
         await self._rest.ask(
             "making an index",
             "POST",
@@ -85,7 +86,7 @@ class Location:
             lambda reply: reply.code,
             body={"indexField": VECTOR, "distanceMetric": "DOT_PRODUCT", "denseScann": {"featureNormType": "NONE"}},
             params={"indexId": INDEX, "requestId": str(uuid.uuid4())},
-            expected={ALREADY_EXISTS},
+            expected={ALREADY_EXISTS, FAILED_PRECONDITION},
         )
 
     async def has_index(self, name: str) -> bool:

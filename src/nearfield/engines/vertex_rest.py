@@ -73,11 +73,13 @@ class Rest:
         body: Mapping[str, Any] | bytes | None = None,
         params: Mapping[str, Any] | None = None,
         expected: Collection[str] = (),
+        timeout_s: float | None = None,
     ) -> T:
         """Ask until it is answered, and read the answer.
 
         doing: for errors. path: a resource's name, with what is asked of it. read: may raise KeyError, TypeError or
-        ValueError, which mean an answer that makes no sense. expected: refusals that are answers too.
+        ValueError, which mean an answer that makes no sense. expected: refusals that are answers too. timeout_s:
+        of one try, where it takes long by its nature.
         Raises IndexMissing for what is not there, EngineUnavailable.
         """
         content = body if isinstance(body, bytes) or body is None else encoded(body)
@@ -91,7 +93,7 @@ class Rest:
                     f"an answer that makes no sense ({type(exc).__name__}): {str(reply.body)[:SAID]}"
                 ) from exc
 
-        return await self._server.calls.run(doing, once)
+        return await self._server.calls.run(doing, once, timeout_s=timeout_s)
 
     async def finish(self, doing: str, operation: Mapping[str, Any], *, patience_s: float) -> None:
         """Wait until an operation that takes long is done.

@@ -205,6 +205,16 @@ async def test_an_index_whose_building_failed_is_asked_for_again(stub: VertexStu
     await index.optimize()
 
 
+async def test_a_collection_that_cannot_be_indexed_yet_is_indexed_later(stub: VertexStub, engine: VertexEngine) -> None:
+    stub.least_indexed = 10
+    index = await engine.create(INDEXED)
+    await bookshop.stock(index, stop=12)
+    assert (await index.stats()).unindexed == 12
+    await index.optimize()
+    assert (await index.stats()).unindexed == 0
+    assert len(await index.nearest(QUERY, limit=50)) == 12
+
+
 async def test_a_collection_whose_index_is_being_built_is_deleted_after(stub: VertexStub, engine: VertexEngine) -> None:
     stub.slow_making = 12
     await engine.create(INDEXED)
@@ -421,8 +431,10 @@ async def test_the_identity_of_the_machine_is_taken_where_no_key_is_given(
 ) -> None:
     (tmp_path / "key.json").write_text(stub.key)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+    monkeypatch.setenv("GOOGLE_CLOUD_QUOTA_PROJECT", "who-pays")
     engine = VertexEngine.reach(EngineAddress.parse(stub.address), prefix="shop_")
     assert await (await engine.create(PLAIN)).count() == 0
+    assert {request.headers.get("x-goog-user-project") for request in stub.watched.seen[1:]} == {"who-pays"}
     await engine.close()
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "gone.json"))
     engine = VertexEngine.reach(EngineAddress.parse(stub.address), prefix="shop_")
