@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
 import pytest
 from pyarrow import parquet
+from tests.crash.killed_commands import Commands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
 faiss = pytest.importorskip("faiss", reason="faiss-cpu is not installed")
 
@@ -25,40 +22,7 @@ ROWS = 12_000  # two row groups
 DIMENSION = 32
 KILLS = 3
 NOUNS = ["lamp", "kettle", "jacket", "camera", "drill", "guitar"]
-
-
-def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    environment = {
-        "NEARFIELD_ENVIRONMENT": "test",
-        "NEARFIELD_ENGINE": "exact",
-        "NEARFIELD_MODELS_DIR": str(folder / "models"),
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }
-    program = "import sys; from nearfield.cli.main import main; sys.exit(main())"
-    command = [sys.executable, "-c", program, *arguments, "--data", str(folder / "data"), "--json"]
-    return subprocess.Popen(command, cwd=folder, env=os.environ | environment, stdout=subprocess.PIPE)
-
-
-def run(folder: Path, *arguments: str) -> dict[str, Any]:
-    child = start(folder, *arguments)
-    out, _ = child.communicate(timeout=300)
-    assert child.returncode == 0, out
-    answer: dict[str, Any] = orjson.loads(out)
-    return answer
-
-
-def kill(folder: Path, begun: Callable[[], bool], after_s: float, *arguments: str) -> bool:
-    """Start a command and kill it so long after it has begun to write; whether it had not ended by then."""
-    child = start(folder, *arguments)
-    give_up = time.monotonic() + 120
-    while not begun() and child.poll() is None and time.monotonic() < give_up:
-        time.sleep(0.001)
-    try:
-        child.wait(timeout=after_s)
-    except subprocess.TimeoutExpired:
-        child.send_signal(signal.SIGKILL)
-    child.communicate()
-    return child.returncode == -signal.SIGKILL
+SETTINGS = {"engine": "exact"}
 
 
 def table(path: Path) -> dict[str, tuple[object, list[float]]]:
@@ -81,37 +45,40 @@ def test_killed_imports_from_a_store_and_exports_end_as_undisturbed_ones(tmp_pat
     bring = ("import", f"faiss+file:{tmp_path / 'items.index'}?rows={tmp_path / 'items.jsonl'}", "-c", "items")
     dice = random.Random()
 
+    undisturbed = Commands(tmp_path, SETTINGS)
     began = time.monotonic()
-    assert run(tmp_path, *bring)["new"] == ROWS
+    assert undisturbed.run(*bring)["new"] == ROWS
     usual_s = time.monotonic() - began
 
     folder = tmp_path / "killed"
     folder.mkdir()
+    disturbed = Commands(folder, SETTINGS)
     database = folder / "data" / "nearfield.db"
     moments = [dice.uniform(0, usual_s / 4) for _ in range(KILLS)]
     print("imports killed after", moments)  # shown when the test fails
-    killed = [kill(folder, database.exists, moment, *bring) for moment in moments]
+    killed = [disturbed.kill(moment, *bring, begun=database.exists) for moment in moments]
     assert any(killed)
-    report = run(folder, *bring)
+    report = disturbed.run(*bring)
     assert (report["changed"], report["rejected"], report["new"] + report["unchanged"]) == (0, 0, ROWS)
-    [check] = run(folder, "check", "items")["checks"]
+    [check] = disturbed.run("check", "items")["checks"]
     assert (check["clean"], check["documents"], check["rows"]) == (True, ROWS, ROWS)
 
     out = folder / "out.parquet"
+    bring_out = ("export", "items", "--to", str(out))
 
     def half_written() -> bool:
         return any(folder.glob("out.parquet.*.partial"))
 
-    run(tmp_path, "export", "items", "--to", str(tmp_path / "whole.parquet"))
+    undisturbed.run("export", "items", "--to", str(tmp_path / "whole.parquet"))
     whole = table(tmp_path / "whole.parquet")
     assert len(whole) == ROWS
     assert np.allclose(whole["77"][1], vectors[77])
     for older in (False, True):  # a file that is there already
         moments = [dice.uniform(0, 0.2) for _ in range(KILLS)]
         print("exports killed after", moments)
-        killed = [kill(folder, half_written, moment, "export", "items", "--to", str(out)) for moment in moments]
+        killed = [disturbed.kill(moment, *bring_out, begun=half_written) for moment in moments]
         assert any(killed)
         assert not out.exists() or table(out) == whole, older
-        assert run(folder, "export", "items", "--to", str(out))["documents"] == ROWS
+        assert disturbed.run(*bring_out)["documents"] == ROWS
         assert table(out) == whole
         assert [path.name for path in folder.glob("out.parquet*")] == ["out.parquet"]  # the halves are gone

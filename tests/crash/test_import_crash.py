@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from tests.crash.killed_commands import Commands, finish
 
 from nearfield.domain.plans import Mode
 from nearfield.domain.queries import Search
@@ -46,31 +46,14 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def start(folder: Path, *arguments: str, ms: float = 0) -> subprocess.Popen[bytes]:
-    """The command, over the data directory of a folder; what it embeds is on record there."""
+def commands(folder: Path, *, ms: float = 0) -> Commands:
+    """Over the data directory of a folder; what they embed, in `ms` milliseconds a text, is on record there."""
     folder.mkdir(exist_ok=True)
-    command = [str(CHILD), str(folder / "embedded"), str(ms), *arguments, "--data", str(folder / "data"), "--json"]
-    environment = {
-        "NEARFIELD_ENVIRONMENT": "test",
-        "NEARFIELD_EMBEDDER": "hashing",
-        "NEARFIELD_MODELS_DIR": str(folder / "models"),
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }
-    return subprocess.Popen(
-        [sys.executable, *command], cwd=folder, env=os.environ | environment, stdout=subprocess.PIPE
-    )
-
-
-def finish(child: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """What the command answered, once it has ended well."""
-    out, _ = child.communicate(timeout=120)
-    assert child.returncode == 0
-    answer: dict[str, Any] = orjson.loads(out)
-    return answer
+    return Commands(folder, {"embedder": "hashing"}, (str(CHILD), str(folder / "embedded"), str(ms)))
 
 
 def start_import(folder: Path, rows: Path, *, ms: float = 0) -> subprocess.Popen[bytes]:
-    return start(folder, "import", str(rows), "--collection", "items", "--embed", "{text}", ms=ms)
+    return commands(folder, ms=ms).start("import", str(rows), "--collection", "items", "--embed", "{text}")
 
 
 def record(folder: Path) -> list[bytes]:
@@ -125,7 +108,7 @@ async def test_an_import_that_was_killed_ends_as_one_that_was_not(rows: Path, tm
 
     assert (report["changed"], report["rejected"], report["new"] + report["unchanged"]) == (0, 0, ROWS)
     assert report["unchanged"] > 0  # the killed ones left something
-    checks = [finish(start(folder, "check", "items")) for folder in (left_alone, killed)]
+    checks = [commands(folder).run("check", "items") for folder in (left_alone, killed)]
     assert checks[0] == checks[1]
     [check] = checks[0]["checks"]
     assert check["clean"]

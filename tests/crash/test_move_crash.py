@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+from tests.crash.killed_commands import Commands
 
-CHILD = Path(__file__).with_name("import_child.py")
+if TYPE_CHECKING:
+    from pathlib import Path
+
 ROWS = 2_500
 NOUNS = ["lamp", "kettle", "jacket", "camera", "drill", "guitar", "blanket", "saddle", "telescope", "notebook"]
 
 
 class Box:
-    """A data directory, and the command over it. ms: that a document takes to embed."""
+    """A collection of ROWS documents, and the commands over it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.commands = Commands(folder, {"embedder": "hashing", "engine": "exact"})
         rows = folder / "rows.jsonl"
         dice = random.Random(3)
         rows.write_bytes(
@@ -35,43 +35,13 @@ class Box:
                 for n in range(ROWS)
             )
         )
-        assert self.run("import", str(rows), "--collection", "items", "--embed", "{text}")["new"] == ROWS
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        environment = {
-            "NEARFIELD_ENVIRONMENT": "test",
-            "NEARFIELD_EMBEDDER": "hashing",
-            "NEARFIELD_ENGINE": "exact",
-            "NEARFIELD_MODELS_DIR": str(self.folder / "models"),
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        }
-        command = [str(CHILD), str(self.folder / "embedded"), "0", *arguments, "--data", str(self.folder / "data")]
-        return subprocess.Popen(
-            [sys.executable, *command, "--json"], cwd=self.folder, env=os.environ | environment, stdout=subprocess.PIPE
-        )
-
-    def run(self, *arguments: str) -> dict[str, Any]:
-        child = self.start(*arguments)
-        out, _ = child.communicate(timeout=300)
-        assert child.returncode == 0, out
-        answer: dict[str, Any] = orjson.loads(out)
-        return answer
-
-    def kill(self, after_s: float, *arguments: str) -> bool:
-        """Start a command and kill it so long after; whether it had not ended by then."""
-        child = self.start(*arguments)
-        try:
-            child.wait(timeout=after_s)
-        except subprocess.TimeoutExpired:
-            child.send_signal(signal.SIGKILL)
-        child.communicate()
-        return child.returncode == -signal.SIGKILL
+        assert self.commands.run("import", str(rows), "--collection", "items", "--embed", "{text}")["new"] == ROWS
 
     def assert_well(self) -> str:
         """What is live answers and holds exactly what it must; its engine."""
-        found = self.run("search", "items", "telescope number 77", "--limit", "5")
+        found = self.commands.run("search", "items", "telescope number 77", "--limit", "5")
         assert len(found["hits"]) == 5
-        [check] = self.run("check", "items")["checks"]
+        [check] = self.commands.run("check", "items")["checks"]
         assert check["clean"], check
         assert check["documents"] == ROWS
         engine: str = found["plan"]["engine"]
@@ -82,7 +52,7 @@ def killed_often(box: Box, kills: int) -> int:
     """Moves to and fro, each killed until it ends by itself within its time; how many were killed."""
     dice = random.Random()
     began = time.monotonic()
-    box.run("move", "items", "--engine", "local", "--plan")
+    box.commands.run("move", "items", "--engine", "local", "--plan")
     usual = time.monotonic() - began
     aims = [("local", "--engine", "local"), ("exact", "--engine", "exact")]
     killed = turn = 0
@@ -90,16 +60,16 @@ def killed_often(box: Box, kills: int) -> int:
         aim, *wish = aims[turn % 2]
         moment = dice.uniform(0.3, 3.0) * usual
         print(f"to {aim}, killed after {moment:.2f} s")  # shown when the test fails
-        if box.kill(moment, "move", "items", *wish, "--yes"):
+        if box.commands.kill(moment, "move", "items", *wish, "--yes"):
             killed += 1
             assert box.assert_well() in ("local", "exact")
         else:
             assert box.assert_well() == aim
             turn += 1
     aim, *wish = aims[turn % 2]
-    box.run("move", "items", *wish, "--yes")
+    box.commands.run("move", "items", *wish, "--yes")
     assert box.assert_well() == aim
-    states = [one["state"] for one in box.run("generations", "items", "--drop")["generations"]]
+    states = [one["state"] for one in box.commands.run("generations", "items", "--drop")["generations"]]
     assert states == ["live"]
     folders = [path.name for engine in ("local", "exact") for path in (box.folder / "data/engines" / engine).iterdir()]
     assert len(folders) == 1, folders
