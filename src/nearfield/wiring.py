@@ -243,10 +243,10 @@ def bare_embedder(name: str, settings: Settings) -> Embedder:
                 name=weights.name if model == name else in_int8(weights.name),
                 digest=weights.digest,
                 runtime=settings.runtime,
-                precision=settings.float_precision if model == name else "int8",
+                precision=settings.float_precision,
                 threads=settings.threads,
                 cache_dir=settings.models_dir / "compiled",
-                ranges=weights.ranges,
+                ranges=None if model == name else weights.ranges,
             )
         case "static":
             from nearfield.embedders.static import StaticEmbedder

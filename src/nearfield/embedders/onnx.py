@@ -69,14 +69,14 @@ class OnnxEmbedder:
         Imports the runtime (0.4 s): construct it in a thread. folder: as `EncoderConfig.read` wants it.
         digest: names the bytes of the model's files. precision: `native` is what the processor does best.
         threads: per role, 0 means one per core. batch_tokens: texts x longest text, at least 1.
-        cache_dir: where compiled graphs are kept, None for nowhere. ranges: the file that int8 needs.
+        cache_dir: where compiled graphs are kept, None for nowhere. ranges: the file that int8 needs, none for floats.
         Raises InvalidFile, InvalidSetting, MissingDependency.
         """
         self._config = EncoderConfig.read(folder)
         self._name = name
         self._runtime = chosen_runtime(runtime)
         self._precision: Precision = precision
-        self._ranges = self._read_ranges(ranges) if precision == "int8" else None
+        self._ranges = None if ranges is None else self._read_ranges(ranges)
         self._threads = threads
         self._batch_tokens = batch_tokens
         self._cache_dir = cache_dir
@@ -108,15 +108,13 @@ class OnnxEmbedder:
             return "int8"
         return native_precision() if (self._runtime, self._precision) == ("openvino", "native") else "f32"
 
-    def _read_ranges(self, path: Path | None) -> Ranges:
+    def _read_ranges(self, path: Path) -> Ranges:
         if self._runtime != "openvino":
             raise InvalidSetting(
                 f"{self._name}: int8 runs in openvino and the runtime is {self._runtime}; set runtime to openvino, "
                 "or use the model without int8",
                 field="embedder",
             )
-        if path is None:
-            raise InvalidSetting(f"{self._name}: it was not measured what int8 needs of this model", field="embedder")
         return Ranges.read(path)
 
     @property

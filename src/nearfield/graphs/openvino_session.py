@@ -45,13 +45,13 @@ class OpenVinoSession:
     ) -> None:
         """Load a graph: half a second, less from the cache; in int8 a second.
 
-        ranges: given for int8, and then the linear layers run in it; between them it computes in float32.
+        ranges: given, the linear layers run in int8, and between them it computes in float32 whatever `precision` says.
         threads: 0 means one per core, shared by the streams. streams: runs at a time.
         cache_dir: compiled graphs are kept there; None keeps none.
         Raises InvalidFile for a graph that OpenVINO cannot read, MissingDependency without OpenVINO.
         """
         self._use = use
-        hint = native_precision() if precision == "native" else "f32"
+        hint = native_precision() if precision == "native" and ranges is None else "f32"
         config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
             "NUM_STREAMS": str(streams),

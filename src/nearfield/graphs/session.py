@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from nearfield.domain.documents import Float32Array, Int64Array
 
 Runtime = Literal["openvino", "onnxruntime"]
-Precision = Literal["native", "float32", "int8"]
+Precision = Literal["native", "float32"]
+"""What floats are computed in; `native` is what the processor does best. That a graph runs in int8 its ranges say."""
 
 
 class GraphSession(Protocol):

@@ -51,7 +51,7 @@ class TestOpenVinoInt8(EmbedderSuite):
     @classmethod
     def build(cls, weights: Callable[[str], Weights], compiled: Path) -> Callable[[], Embedder]:
         found = weights(LARGE)
-        return lambda: onnx(found, precision="int8", ranges=found.ranges, cache_dir=compiled)
+        return lambda: onnx(found, ranges=found.ranges, cache_dir=compiled)
 
 
 class TestOpenVinoFloat32(EmbedderSuite):
@@ -109,7 +109,7 @@ async def test_int8_stays_near_what_sentence_transformers_gave(
 ) -> None:
     expected = unit_rows(np.load(REFERENCE / "minilm_vectors.npy").astype(np.float32))[::5]
     found = weights(LARGE)
-    embedder = onnx(found, precision="int8", ranges=found.ranges, cache_dir=compiled)
+    embedder = onnx(found, ranges=found.ranges, cache_dir=compiled)
     vectors = await embedder.embed(reference_texts(shared_data)[::5], role="document")
     await embedder.close()
     cosines = np.einsum("nd,nd->n", vectors, expected)
@@ -120,26 +120,24 @@ async def test_int8_stays_near_what_sentence_transformers_gave(
 
 def test_int8_has_a_fingerprint_of_its_own(weights: Callable[[str], Weights], tmp_path: Path) -> None:
     found = weights(LARGE)
-    native, quick = onnx(found), onnx(found, precision="int8", ranges=found.ranges)
+    native, quick = onnx(found), onnx(found, ranges=found.ranges)
     assert quick.arithmetic == "int8"
     assert quick.fingerprint != native.fingerprint
     assert quick.fingerprint.startswith("all-MiniLM-L6-v2-int8-")
     assert found.ranges is not None
     wider = {name: bounds * 2 for name, bounds in Ranges.read(found.ranges).bounds.items()}
     Ranges(wider).write(tmp_path / "int8.npz")
-    assert onnx(found, precision="int8", ranges=tmp_path / "int8.npz").fingerprint != quick.fingerprint
+    assert onnx(found, ranges=tmp_path / "int8.npz").fingerprint != quick.fingerprint
 
 
 def test_int8_is_refused_where_it_cannot_run(weights: Callable[[str], Weights]) -> None:
     found = weights(LARGE)
     with pytest.raises(InvalidSetting, match="set runtime to openvino"):
-        onnx(found, precision="int8", ranges=found.ranges, runtime="onnxruntime")
-    with pytest.raises(InvalidSetting, match="not measured"):
-        onnx(weights(SMALL), precision="int8")
+        onnx(found, ranges=found.ranges, runtime="onnxruntime")
 
 
 async def test_ranges_of_another_model_are_refused(weights: Callable[[str], Weights]) -> None:
-    embedder = onnx(weights(SMALL), precision="int8", ranges=weights(LARGE).ranges)
+    embedder = onnx(weights(SMALL), ranges=weights(LARGE).ranges)
     with pytest.raises(InvalidFile, match="not the graph"):
         await embedder.warm()
     await embedder.close()
@@ -152,7 +150,7 @@ async def test_a_model_can_be_measured_for_int8(weights: Callable[[str], Weights
     ids = TextTokenizer(config.tokenizer, max_tokens=config.max_tokens, field="embedder").encode(texts)
     observed(config.graph, ids).write(tmp_path / "int8.npz")
     vectors = []
-    for options in ({"precision": "int8", "ranges": tmp_path / "int8.npz"}, {"precision": "float32"}):
+    for options in ({"ranges": tmp_path / "int8.npz"}, {"precision": "float32"}):
         embedder = onnx(found, **options)
         vectors.append(await embedder.embed(texts, role="query"))
         await embedder.close()
