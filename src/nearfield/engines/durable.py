@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nearfield.disk import sync_file, sync_folder
 from nearfield.domain.errors import DiskFull, EngineUnavailable
 
 if TYPE_CHECKING:
@@ -27,13 +27,6 @@ def write_atomically(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable. Windows cannot open a folder, and journals names by itself."""
-    if sys.platform == "win32":
-        return
-    _sync(folder, os.O_RDONLY)
-
-
 def sync_tree(folder: Path, *, but: Iterable[str] = ()) -> None:
     """Make every file and name under a folder durable. A file that is removed meanwhile is passed over.
 
@@ -43,7 +36,7 @@ def sync_tree(folder: Path, *, but: Iterable[str] = ()) -> None:
         inner[:] = [name for name in inner if not any(fnmatch(name, pattern) for pattern in but)]
         for name in names:
             with suppress(FileNotFoundError):
-                _sync(Path(parent, name), os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+                sync_file(Path(parent, name))
         with suppress(FileNotFoundError):
             sync_folder(Path(parent))
 
@@ -67,11 +60,3 @@ def disk_errors(doing: str) -> Iterator[None]:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"no space left on the disk while {doing}; free some and try again") from exc
         raise EngineUnavailable(f"{doing} failed: {exc.strerror or type(exc).__name__}") from exc
-
-
-def _sync(path: Path, flags: int) -> None:
-    handle = os.open(path, flags)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

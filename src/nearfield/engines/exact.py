@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 import numpy as np
 
+from nearfield.disk import sync_folder
 from nearfield.domain import filters
 from nearfield.domain.errors import EngineUnavailable, UnsupportedByEngine
 from nearfield.domain.languages import LANGUAGES
 from nearfield.domain.schema import IndexKind, Metric
 from nearfield.engines.bm25 import Bm25
-from nearfield.engines.durable import disk_errors, sync_folder, tree_bytes
+from nearfield.engines.durable import disk_errors, tree_bytes
 from nearfield.engines.ranking import EVERY_FILTER, admit_limit, admit_rows, admit_vectors, no_matches, ranked
 from nearfield.engines.segments import Segment, SegmentFiles
 from nearfield.engines.spec_file import check_stored_spec, remove_index, write_spec

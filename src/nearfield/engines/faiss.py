@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, ClassVar, Final, Self, TypeVar
 
 import numpy as np
 
+from nearfield.disk import sync_folder
 from nearfield.domain.errors import UnsupportedByEngine
 from nearfield.domain.schema import IndexKind, Metric, Quantization
 from nearfield.engines import faiss_structure as structures
-from nearfield.engines.durable import disk_errors, sync_folder, tree_bytes
+from nearfield.engines.durable import disk_errors, tree_bytes
 from nearfield.engines.faiss_search import nearest
 from nearfield.engines.faiss_structure import Structure, faiss_errors, least_rows
 from nearfield.engines.ranking import EVERY_FILTER, admit_limit, admit_rows, admit_vectors

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from nearfield.disk import sync_folder
 from nearfield.domain.errors import DiskFull, EngineUnavailable, IndexDamaged, MissingDependency, NearfieldError
 from nearfield.domain.schema import IndexKind, Metric, Quantization
-from nearfield.engines.durable import disk_errors, sync_folder, write_atomically
+from nearfield.engines.durable import disk_errors, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

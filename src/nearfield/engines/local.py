@@ -12,8 +12,9 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
+from nearfield.disk import sync_folder
 from nearfield.domain.errors import DiskFull, EngineUnavailable, IndexDamaged, NearfieldError
-from nearfield.engines.durable import disk_errors, sync_folder, tree_bytes
+from nearfield.engines.durable import disk_errors, tree_bytes
 from nearfield.engines.local_files import LocalFiles
 from nearfield.engines.local_filters import compile_filter
 from nearfield.engines.local_schema import (

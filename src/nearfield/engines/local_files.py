@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 
+from nearfield.disk import sync_folder
 from nearfield.domain.errors import EngineUnavailable, IndexDamaged
-from nearfield.engines.durable import sync_folder, sync_tree
+from nearfield.engines.durable import sync_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

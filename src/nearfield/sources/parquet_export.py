@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from nearfield.disk import sync_folder
 from nearfield.domain.errors import DiskFull, InvalidFile
 from nearfield.domain.schema import FieldType
 from nearfield.sources.parquet_layout import MARK, Layout
@@ -69,7 +70,7 @@ class ParquetExport:
             self._file.close()
             self._partial.replace(self._path)
             self._done = True
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
 
     def abandon(self) -> None:
         with self._using:
@@ -196,14 +197,3 @@ def _clear_left(path: Path) -> None:
                 left.unlink()
         except (OSError, ValueError, OverflowError):
             continue  # it is another user's, or none of ours
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the name durable. Windows cannot open a folder, and journals names by itself."""
-    if sys.platform == "win32":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
+from nearfield.disk import sync_folder
 from nearfield.domain.errors import DiskFull, NearfieldError, StoreUnavailable
 from nearfield.store.migrate import upgrade
 from nearfield.store.readers import Readers
@@ -97,7 +97,7 @@ class SqliteStore(SqlStore):
                 raise
             raise known from exc
         if fresh:
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
 
     def _after_commit(self, connection: Connection) -> None:
         """Cut a write-ahead log that readers, one always overlapping the next, have kept from starting over."""
@@ -162,14 +162,3 @@ def _no_space(folder: Path) -> bool:
         return shutil.disk_usage(folder).free < NO_SPACE_LEFT
     except OSError:
         return False
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name durable; not every platform can, and none needs it for the file's content."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -37,7 +37,8 @@ def test_every_file_is_synced_but_those_told_otherwise(tmp_path: Path, monkeypat
     for name in ("one", "a/two", "a/x.rocksdb/three"):
         (tmp_path / name).write_bytes(b"12345")
     synced: list[str] = []
-    monkeypatch.setattr(durable, "_sync", lambda path, _: synced.append(path.relative_to(tmp_path).as_posix()))
+    for each in ("sync_file", "sync_folder"):
+        monkeypatch.setattr(durable, each, lambda path: synced.append(path.relative_to(tmp_path).as_posix()))
     sync_tree(tmp_path, but=("*.rocksdb",))
     assert sorted(synced) == [".", "a", "a/two", "one"]
     assert tree_bytes(tmp_path) == 15
