@@ -219,16 +219,16 @@ class Objects:
         return code == OK
 
     async def _remove(self, ids: Sequence[str]) -> None:
-        if await self._removed(ids):
+        if await self._removed(ids) or len(ids) == 1:
             return
         there = await self._present(ids)
-        if len(ids) == 1 or not there:
+        known, rest = [one for one in ids if one in there], [one for one in ids if one not in there]
+        if not known:  # or there, and what is read is behind what is written
+            calls = [self._remove([one]) for one in rest]
+            await all_of("vertex", "deleting rows", [1] * len(rest), calls, at_once=_AT_ONCE)
             return
-        if len(there) < len(ids):
-            await self._remove([one for one in ids if one in there])
-            return
-        half = len(ids) // 2  # what is read is behind what is written
-        for part in (ids[:half], ids[half:]):
+        half = len(ids) // 2
+        for part in (known, rest) if rest else (ids[:half], ids[half:]):
             await self._remove(part)
 
     async def _removed(self, ids: Sequence[str]) -> bool:

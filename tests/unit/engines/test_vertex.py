@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from nearfield.domain.errors import (
     EngineUnavailable,
     IndexMissing,
     InvalidSetting,
+    MissingDependency,
     UnsupportedByEngine,
 )
 from nearfield.domain.filters import ContainsAny, Eq, Exists, matches
@@ -323,6 +325,20 @@ async def test_what_is_there_is_found_out_though_reads_are_behind(stub: VertexSt
         assert await index.count() == 7
 
 
+async def test_rows_that_are_not_there_are_passed_over_and_unseen_ones_deleted(
+    stub: VertexStub, books: VertexIndex
+) -> None:
+    missing = np.array([7, 8], np.int64)
+    await books.delete(np.concatenate([missing, bookshop.keys()[:2]]))
+    assert await books.count() == 10
+    view = stub.collections[BOOKS].stored
+    seen, view.rows = view.rows, {}
+    view.pending = [[lambda rows: rows.update(seen), 2]]  # what is read is as it was before they were written
+    await books.delete(np.concatenate([missing, bookshop.keys()[2:5]]))
+    assert await books.count() == 7
+    assert set(stub.collections[BOOKS].truth) == {f"k{key}" for key in bookshop.keys()[5:12]}
+
+
 async def test_a_batch_that_was_half_taken_is_finished(stub: VertexStub, engine: VertexEngine) -> None:
     index = await engine.create(PLAIN)
     stub.torn = [70, 10]
@@ -401,6 +417,12 @@ def test_what_is_no_key_is_refused_and_not_repeated(key: str, said: str) -> None
         Tokens(key)
     assert "s3cret" not in str(refused.value)
     assert "nowhere" not in str(refused.value)
+
+
+def test_what_is_to_be_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "google.auth", None)
+    with pytest.raises(MissingDependency, match=r"nearfield\[vertex\]"):
+        Tokens(None)
 
 
 async def test_a_key_that_is_refused_is_told(stub: VertexStub) -> None:
