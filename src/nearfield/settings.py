@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     shutdown_timeout_s: PositiveFloat = Field(20.0, description="Seconds given to requests in flight at shutdown.")
 
     answer_cache_bytes: NonNegativeInt = Field(
-        64 * 1024 * 1024, description="Memory for answers to searches that may be asked again; 0 keeps none."
+        32 * 1024 * 1024, description="Memory for answers to searches that may be asked again; 0 keeps none."
     )
     cursor_bytes: PositiveInt = Field(
         64 * 1024 * 1024, description="Memory for the lists that further pages are cut from, all cursors together."
