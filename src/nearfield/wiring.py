@@ -28,7 +28,6 @@ from nearfield.domain.errors import (
     ShuttingDown,
     UnsupportedByEngine,
 )
-from nearfield.domain.queries import Search
 from nearfield.domain.reranking import Rerank
 from nearfield.domain.schema import GIVEN_VECTORS, INT8, IndexKind, Metric, Quantization, in_int8
 from nearfield.engines.beside import WithWords
@@ -475,7 +474,7 @@ class Backend:
                 live = await self.generations.live(collection)
                 await live.embedder.warm()
                 if not collection.spec.brings_vectors:
-                    await self.searches.search(collection.name, Search(query="warm", limit=1), recorded=False)
+                    await self.searches.warm(collection.name)
                 await self.suggester.warm(collection)
             except NearfieldError as exc:
                 if isinstance(exc, EngineUnavailable):

@@ -77,6 +77,13 @@ class Lexicons:
             kept = self._of(collection)
         return None if kept is None else kept.lexicon
 
+    async def made(self, collection: Collection, live: LiveIndex) -> Lexicon | None:
+        """The lexicon as it is; the first one is waited for, however long it takes. None where it cannot be made."""
+        if self._of(collection) is None:
+            await asyncio.shield(self._work(collection, live))
+        kept = self._of(collection)
+        return None if kept is None else kept.lexicon
+
     def steady(self, collection: Collection, live: LiveIndex) -> Lexicon | None:
         """The lexicon that `current` gives now and a moment later; None where there is none yet, or one is due."""
         kept = self._of(collection)

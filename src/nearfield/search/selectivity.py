@@ -17,6 +17,7 @@ from nearfield.protocols.engine import words_index
 
 if TYPE_CHECKING:
     from nearfield.domain.collections import Collection
+    from nearfield.domain.documents import Int64Array
     from nearfield.domain.filters import Filter, Row
     from nearfield.protocols.live import LiveIndex
     from nearfield.protocols.store import Store
@@ -53,7 +54,7 @@ class Selectivity:
         """
         sample = self._samples.get(live.generation.id)
         if sample is None or live.applied_seq > sample.seq * GROWTH + SAMPLE:
-            self._draw(collection, live)
+            self.draw(collection, live)
         if sample is None or not sample.rows:
             return None
         share = sample.estimates.get(where)
@@ -71,7 +72,8 @@ class Selectivity:
             task.cancel()
         await asyncio.gather(*self._drawing.values(), return_exceptions=True)
 
-    def _draw(self, collection: Collection, live: LiveIndex) -> None:
+    def draw(self, collection: Collection, live: LiveIndex) -> None:
+        """Begin to draw a sample. Half a second for 100,000 passages, and searches beside it wait for some of that."""
         generation = live.generation.id
         if generation not in self._drawing:
             task = asyncio.create_task(self._draw_now(collection, live), name=f"sample of {collection.name}")
@@ -83,8 +85,7 @@ class Selectivity:
             seq = live.applied_seq
             batches = [document_keys(batch) async for batch in words_index(live.index).keys()]  # noqa: SIM118 - an engine, not a dict
             keys = np.concatenate(batches) if batches else np.array([], dtype=np.int64)
-            chosen = np.random.default_rng(0).choice(keys, size=min(SAMPLE, len(keys)), replace=False)
-            documents = await self._store.by_key(collection, sorted(set(chosen.tolist())))
+            documents = await self._store.by_key(collection, await asyncio.to_thread(_chosen, keys))
             fields = collection.spec.fields
             rows = await asyncio.to_thread(lambda: [row_of(found.body, fields) for found in documents.values()])
             self._samples.pop(live.generation.id, None)
@@ -93,6 +94,12 @@ class Selectivity:
                 del self._samples[next(iter(self._samples))]
         except NearfieldError:
             log.exception("no sample of %s could be drawn; plans go without", collection.name)
+
+
+def _chosen(keys: Int64Array) -> list[int]:
+    """Documents of some passages. In a thread: the first use of `np.random` imports it."""
+    chosen = np.random.default_rng(0).choice(keys, size=min(SAMPLE, len(keys)), replace=False)
+    return sorted(set(chosen.tolist()))
 
 
 def _share(where: Filter, rows: list[Row]) -> float:

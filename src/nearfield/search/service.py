@@ -102,6 +102,13 @@ class SearchService:
         """Stop background work."""
         await self._selectivity.close()
 
+    async def warm(self, name: str) -> None:
+        """Search once, and begin what a first filtered search would begin. Raises as `search` does."""
+        await self.search(name, Search(query="warm", limit=1), recorded=False)
+        collection, live, _ = await self._begin(name, None)
+        if collection.spec.fields:
+            self._selectivity.draw(collection, live)
+
     async def search(self, name: str, ask: Search, *, recorded: bool = True) -> Answer:
         """Find documents. Always min(limit, matches) hits, best first; the plan says what was done.
 

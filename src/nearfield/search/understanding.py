@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from nearfield.domain.collections import Collection
     from nearfield.domain.understood import Understood
+    from nearfield.protocols.live import LiveIndex
     from nearfield.search.lexicon import Lexicon
     from nearfield.search.lexicons import Lexicons
     from nearfield.search.work import Work
@@ -56,7 +57,7 @@ class Understanding:
     def __init__(self, lexicons: Lexicons, now: Callable[[], datetime]) -> None:
         self._lexicons, self._now = lexicons, now
         self._indexed: dict[int, _Indexed] = {}
-        self._working: dict[int, asyncio.Task[KnownValues]] = {}
+        self._working: dict[int, asyncio.Task[KnownValues | None]] = {}
 
     @property
     def reader(self) -> Reader:
@@ -99,29 +100,36 @@ class Understanding:
             apply(work, found)
 
     async def _known(self, work: Work) -> KnownValues | None:
-        """What is known, which may be some changes old; None while the lexicon of a collection is first made."""
+        """What is known, which may be some changes old; None while it is first made, of a collection that is not small.
+
+        Of 100,000 documents it takes half a second.
+        """
         lexicon = await self._lexicons.current(work.collection, work.live)
         for _ in range(FIRST_WAITS):
             if lexicon is not None or work.live.applied_seq > NEAR:
                 break
             lexicon = await self._lexicons.current(work.collection, work.live)
+        kept = None if lexicon is None else self._indexed.get(work.collection.id)
+        if kept is not None and (kept.lexicon is lexicon or not _is_due(kept)):
+            return kept.known
+        task = self._index(work.collection, work.live)
+        if lexicon is not None and _size(lexicon) <= SMALL:
+            return await asyncio.shield(task)
+        return None if kept is None else kept.known
+
+    def _index(self, collection: Collection, live: LiveIndex) -> asyncio.Task[KnownValues | None]:
+        """Index the lexicon in the background, as soon as there is one."""
+        task = self._working.get(collection.id)
+        if task is None:
+            task = asyncio.create_task(self._index_now(collection, live), name=f"values of {collection.name}")
+            self._working[collection.id] = task
+            task.add_done_callback(lambda _: self._working.pop(collection.id, None))
+        return task
+
+    async def _index_now(self, collection: Collection, live: LiveIndex) -> KnownValues | None:
+        lexicon = await self._lexicons.made(collection, live)
         if lexicon is None:
             return None
-        kept = self._indexed.get(work.collection.id)
-        if kept is not None and kept.lexicon is lexicon:
-            return kept.known
-        if kept is not None and not _is_due(kept):
-            return kept.known
-        task = self._working.get(work.collection.id)
-        if task is None:
-            task = asyncio.create_task(self._index(work.collection, lexicon), name=f"values of {work.collection.name}")
-            self._working[work.collection.id] = task
-            task.add_done_callback(lambda _: self._working.pop(work.collection.id, None))
-        if kept is None or _size(lexicon) <= SMALL:
-            return await asyncio.shield(task)
-        return kept.known
-
-    async def _index(self, collection: Collection, lexicon: Lexicon) -> KnownValues:
         began = time.monotonic()
         known = await asyncio.to_thread(known_of, collection, lexicon)
         now = time.monotonic()

@@ -51,6 +51,16 @@ async def test_a_search_never_waits_for_a_sample(world: World) -> None:
     assert world.index.calls["keys"] <= 1
 
 
+async def test_a_warm_service_has_its_sample(world: World) -> None:
+    await world.service.warm(world.collection.name)
+    chosen = world.service._selectivity
+    async with asyncio.timeout(20):
+        while not chosen._samples:
+            await asyncio.sleep(0.01)
+    estimate = await chosen.expected(world.collection, world.live, bound(world, CHEAP))
+    assert estimate == pytest.approx(len(await world.documents(parse_text(CHEAP))))
+
+
 async def test_a_sample_of_all_is_exact(world: World) -> None:
     chosen = Selectivity(world.backend.store)
     for text in (CHEAP, 'category = "Garden"', 'brand = "nobody"', "in_stock = true OR price > 100"):

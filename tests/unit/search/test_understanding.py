@@ -10,6 +10,7 @@ import pytest
 import nearfield
 from nearfield.domain.errors import InvalidRequest
 from nearfield.domain.understood import PartKind
+from nearfield.search import understanding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,3 +119,16 @@ def test_a_brand_is_known_once_it_is_written(lamps: nearfield.CollectionHandle) 
     while (answer := lamps.search("lamp from Brandnew")).understood is None and time.monotonic() < until:
         time.sleep(0.05)  # the values known are a little older than the documents
     assert ids(answer) == ["20"]
+
+
+def test_a_search_does_not_wait_for_values_that_take_long_to_index(
+    lamps: nearfield.CollectionHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(understanding, "SMALL", 0)
+    first = lamps.search("desk lamp from Lumo")
+    assert first.understood is None
+    assert any("still being counted" in note for note in first.plan.notes)
+    until = time.monotonic() + 20
+    while (answer := lamps.search("desk lamp from Lumo")).understood is None and time.monotonic() < until:
+        time.sleep(0.02)
+    assert sorted(ids(answer), key=int) == ["0", "2", "4", "6", "8", "10"]
