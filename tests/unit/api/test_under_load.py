@@ -60,10 +60,11 @@ async def ask(client: httpx2.AsyncClient, shop: str, waits: list[float], statuse
 @pytest.fixture
 def favoured() -> Iterator[None]:
     """The interpreter as `serve` sets it up."""
-    interval = sys.getswitchinterval()
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
     favour_requests()
     yield
     sys.setswitchinterval(interval)
+    gc.set_threshold(*thresholds)
     gc.unfreeze()
 
 
