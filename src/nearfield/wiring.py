@@ -541,7 +541,7 @@ async def open_backend(settings: Settings, *, preload: bool = False) -> Backend:
             max_text_length=settings.max_text_length,
             wait_timeout_s=settings.wait_timeout_s,
         )
-        lexicons = Lexicons(store, folder / "words")
+        lexicons = Lexicons(store, folder / "lexicons")
         stack.push_async_callback(lexicons.close)
         impressions = Impressions(store, keep_days=settings.events_keep_days)
         stack.push_async_callback(impressions.close)
