@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from nearfield.domain.errors import IndexMissing, NearfieldError
 from nearfield.domain.servers import may_pass
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     import httpx2
+
+R = TypeVar("R")
+T = TypeVar("T")
 
 SAID: Final = 300
 """Characters of a server's own words that go into an error."""
@@ -28,6 +31,14 @@ class Refused(Exception):
 
 class Garbage(Exception):
     """An answer that is not what the interface promises."""
+
+
+def sense_of(read: Callable[[R], T], reply: R, body: object) -> T:
+    """What `read` makes of a reply, whose body is shown where it makes no sense. Raises Garbage then."""
+    try:
+        return read(reply)
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise Garbage(f"an answer that makes no sense ({type(exc).__name__}): {str(body)[:SAID]}") from exc
 
 
 class HttpServer:

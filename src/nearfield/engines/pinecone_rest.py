@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import orjson
 
 from nearfield.domain.servers import key_setting
-from nearfield.engines.http import SAID, Garbage, HttpServer
+from nearfield.engines.http import SAID, Garbage, HttpServer, sense_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -87,12 +87,7 @@ class Rest:
 
         async def once() -> T:
             reply = await self._send(method, (host or self._url) + path, content, params, expected)
-            try:
-                return read(reply)
-            except (KeyError, TypeError, ValueError, AttributeError) as exc:
-                raise Garbage(
-                    f"an answer that makes no sense ({type(exc).__name__}): {str(reply.body)[:SAID]}"
-                ) from exc
+            return sense_of(read, reply, reply.body)
 
         return await self._server.calls.run(doing, once, timeout_s=timeout_s)
 

@@ -14,7 +14,7 @@ import orjson
 from nearfield.domain.errors import EngineUnavailable
 from nearfield.domain.servers import key_setting
 from nearfield.engines.calls import retry_after_s
-from nearfield.engines.http import SAID, Garbage, HttpServer, Refused
+from nearfield.engines.http import SAID, Garbage, HttpServer, Refused, sense_of
 from nearfield.engines.waiting import until
 
 if TYPE_CHECKING:
@@ -86,12 +86,7 @@ class Rest:
 
         async def once() -> T:
             reply = await self._send(method, self._root + path, content, params, expected)
-            try:
-                return read(reply)
-            except (KeyError, TypeError, ValueError, AttributeError) as exc:
-                raise Garbage(
-                    f"an answer that makes no sense ({type(exc).__name__}): {str(reply.body)[:SAID]}"
-                ) from exc
+            return sense_of(read, reply, reply.body)
 
         return await self._server.calls.run(doing, once, timeout_s=timeout_s)
 
